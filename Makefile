@@ -1,0 +1,37 @@
+# The two commands of the README, and a developer's. Everything lives in .venv; nothing else is touched, except that
+# libGL (which OpenCV, and so MediaPipe, needs) is installed with the system's package manager where it is missing.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SHELL  := /bin/bash
+
+.PHONY: demo test check bench format clean
+demo: $(VENV)/.ready  ## the whole tour on a corpus it makes itself
+	$(BIN)/signloom demo
+
+test: $(VENV)/.ready  ## every test but those that need a GPU
+	$(BIN)/python -m pytest -m "not gpu" --durations=10
+
+check: $(VENV)/.ready  ## format, lint, types, layers: seconds
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ready  ## measure speed on this machine
+	$(BIN)/signloom bench
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+$(VENV)/.ready: pyproject.toml constraints.txt Makefile
+	@scripts/system_libraries
+	test -x $(BIN)/python || $(PYTHON) scripts/make_venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	scripts/install_torch $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV)

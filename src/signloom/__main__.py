@@ -1,0 +1,3 @@
+from signloom.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,937 @@
+"""The only code that opens media: video, pictures and ``.pose`` files, read exactly and safely.
+
+*Exactly*: every frame once, in presentation order, in the colours and the orientation that were recorded, with the
+time at which it was shown. *Safely*: only regular local files, only formats on a list, never a file that another file
+names; caps on bytes, picture size, frames and time; and one exception, :class:`~signloom.errors.MediaError`, whose
+``reason`` is one of :data:`REASONS`. A clip that ends before its container says so is ``truncated``: half a sign never
+passes for a sign. Decisions are explained in docs/decisions/0002-reading-video.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import math
+import os
+import re
+import stat
+import struct
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from signloom.data.capped import run_capped
+from signloom.data.headers import Header, read_header
+from signloom.data.manifest import atomic_write
+from signloom.errors import InputError, MediaError, MissingExtraError
+
+if TYPE_CHECKING:
+    from pose_format import Pose
+
+__all__ = [
+    "DEFAULT_FPS",
+    "PLAUSIBLE_FPS",
+    "REASONS",
+    "Limits",
+    "Video",
+    "VideoInfo",
+    "constant_rate",
+    "content_hash",
+    "exact_rate",
+    "import_cv2",
+    "iter_frames",
+    "probe",
+    "read_pose",
+    "read_video",
+    "resize_shorter_side",
+    "run_capped",
+    "write_pose",
+    "write_video",
+]
+
+REASONS = (
+    "missing",  # no such file, a broken or circular link
+    "directory",  # a folder stands where a file was expected
+    "permission",  # the file may not be read
+    "empty",  # zero bytes
+    "not-media",  # text, noise, a playlist, a pipe or device: not a clip
+    "no-video",  # media, but without a picture track
+    "truncated",  # the container promises more than the file holds
+    "no-frames",  # a picture track without (the wanted) frames
+    "too-large",  # more bytes or pixels than the limits allow
+    "too-long",  # more frames than the limits allow
+    "bad-header",  # the header contradicts itself or the file
+    "timeout",  # reading took longer than the limits allow
+    "crashed",  # the process that read the file died
+    "out-of-memory",  # the process that read the file hit its memory cap
+    "decode-error",  # the data is there but damaged
+)
+
+DEFAULT_FPS = 25.0
+PLAUSIBLE_FPS = (0.5, 1000.0)
+
+# Demuxers that read one self-contained file. Everything else is refused by name before it sees a byte: playlists
+# (hls, concat, dash, sdp …) that open other files or addresses, devices, and the ones that take text for pictures.
+_DEMUXERS = (
+    "mov,matroska,avi,gif,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,dv,rm,ivf,obu,h264,hevc,vvc,m4v,mjpeg,apng,"
+    "yuv4mpegpipe,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,ppm_pipe,pgm_pipe,tiff_pipe,wav,mp3,flac,aac"
+)
+_PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+
+# Fewer frames than this short of the container's count is tolerated: containers count frames that no decoder shows.
+_SHORT_FRAMES = 2
+_SHORT_SHARE = 0.05
+
+_LONGEST_GAP_S = 600.0  # between two frames; more is a broken clock, not a pause
+
+_BITEXACT = 0x0400  # AVFMT_FLAG_BITEXACT: no version of the writing library in the file
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one clip may cost. ``max_seconds`` is wall clock spent reading and decoding, not the clip's duration."""
+
+    max_frames: int = 20_000
+    max_side_px: int = 8192
+    max_seconds: float = 600.0
+    max_bytes: int = 4 << 30
+    max_decoded_bytes: int = 2 << 30
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a clip's header says, as the frames will come out: ``width`` × ``height`` after rotation and pixel aspect.
+
+    ``rotation_deg`` is the clockwise turn (0, 90, 180, 270) that reading applies to the stored picture, after swapping
+    its left and right where ``mirrored``. ``n_frames`` and ``duration_s`` are None where the container does not say.
+    ``fps`` is nominal; see :func:`read_video`.
+    """
+
+    width: int
+    height: int
+    fps: float
+    n_frames: int | None
+    rotation_deg: int
+    codec: str
+    duration_s: float | None
+    mirrored: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Video:
+    """Decoded frames. ``frames_THWC`` uint8 RGB, display orientation; ``times_s`` float64 (T,), starting at 0."""
+
+    frames_THWC: np.ndarray
+    times_s: np.ndarray
+    fps: float
+
+
+# --- reading video ------------------------------------------------------------------------------------------------
+
+
+def probe(path: str | os.PathLike[str], limits: Limits = Limits()) -> VideoInfo:
+    """What the header says, checked against the file's size; one frame is decoded, for its orientation.
+
+    Raises MediaError, also for a file that ends before its container says, whichever frames it still holds.
+    """
+    pictures = _pictures(path)
+    if pictures:
+        first = probe(pictures[0], limits)
+        n = len(pictures)
+        return replace(first, fps=DEFAULT_FPS, n_frames=n, duration_s=n / DEFAULT_FPS, metadata={})
+    with _open_clip(path, limits) as clip:
+        if clip.ends_early:
+            raise clip.fail("truncated", clip.ends_early)
+        clip.check_length(0, None)
+        look = None
+        for _, frame in clip.timed():
+            look = _Look(clip, frame)
+            break
+        if look is None:
+            raise clip.fail("no-frames", "no frame can be decoded")
+        return VideoInfo(
+            width=look.width,
+            height=look.height,
+            fps=clip.fps or round(1 / clip.step_s, 6),
+            n_frames=clip.promised_frames,
+            rotation_deg=look.rotation_deg,
+            codec=clip.stream.codec_context.name,
+            duration_s=clip.duration_s,
+            mirrored=look.mirrored,
+            metadata=dict(clip.container.metadata),
+        )
+
+
+def iter_frames(
+    path: str | os.PathLike[str],
+    *,
+    first_frame: int = 0,
+    end_frame: int | None = None,
+    box_px: tuple[float, float, float, float] | None = None,
+    limits: Limits = Limits(),
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (time_s, frame) for every frame once, in presentation order, holding one frame at a time.
+
+    Frames are uint8 (H, W, 3) RGB in display orientation, each its own array. ``first_frame``/``end_frame`` are
+    0-based, half-open, and count decoded frames: the clip is decoded from its start, so they are exact in every
+    format. ``box_px`` (x0, y0, x1, y1) in display pixels is rounded outwards and clamped to the picture. Times are in
+    seconds since the first frame yielded.
+
+    Raises InputError for a range or box that selects nothing, MediaError for a file that cannot be read in full.
+    """
+    _check_range(first_frame, end_frame)
+    return _iterate(path, first_frame, end_frame, box_px, limits)
+
+
+def read_video(
+    path: str | os.PathLike[str],
+    *,
+    first_frame: int = 0,
+    end_frame: int | None = None,
+    box_px: tuple[float, float, float, float] | None = None,
+    limits: Limits = Limits(),
+) -> Video:
+    """Read a clip whole; arguments and errors as :func:`iter_frames`, plus the cap ``limits.max_decoded_bytes``.
+
+    ``fps`` is the container's average rate where that lies within :data:`PLAUSIBLE_FPS`, else one over the median
+    spacing of the timestamps, else (a single frame, no usable timestamps) :data:`DEFAULT_FPS`.
+    """
+    _check_range(first_frame, end_frame)
+    facts: dict[str, Any] = {}
+    frames = np.empty((0, 0, 0, 3), np.uint8)
+    times: list[float] = []
+    for time_s, frame in _iterate(path, first_frame, end_frame, box_px, limits, facts):
+        n = len(times)
+        if (n + 1) * frame.nbytes > limits.max_decoded_bytes:
+            raise _fail(
+                path,
+                "too-large",
+                f"more than {limits.max_decoded_bytes:,} bytes of decoded frames ({n} of {frame.shape[1]}x"
+                f"{frame.shape[0]} so far). Read it with iter_frames, cut it, or raise max_decoded_bytes",
+            )
+        if n == len(frames):
+            wanted = (facts.get("n_frames") or 64) if n == 0 else 2 * n
+            room = max(limits.max_decoded_bytes // frame.nbytes, n + 1)
+            larger = np.empty((min(wanted, room), *frame.shape), np.uint8)  # pages that stay unused cost nothing
+            larger[:n] = frames[:n].reshape(n, *frame.shape)
+            frames = larger
+        frames[n] = frame
+        times.append(time_s)
+    times_s = np.array(times, np.float64)
+    fps = facts["fps"]
+    if fps is None:
+        fps = round(1 / float(np.median(np.diff(times_s))), 6) if len(times) > 1 else DEFAULT_FPS
+    return Video(frames[: len(times)], times_s, float(fps))
+
+
+def constant_rate(times_s: np.ndarray, fps: float) -> np.ndarray:
+    """Indices (int64) of the frames nearest to a constant grid of ``fps``, for clips of variable frame rate.
+
+    ``arange(T)`` where the clip is constant already: no frame further than a quarter of a frame from an even spacing
+    whose rate is within 2 % of ``fps`` (rates are rounded in headers, timestamps to milliseconds).
+    Raises InputError when times do not increase or span so long that the grid would be mostly repeats.
+    """
+    times_s = np.asarray(times_s, np.float64)
+    n = len(times_s)
+    if not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"fps must be a positive number; got {fps}")
+    if n and (not np.isfinite(times_s).all() or (np.diff(times_s) <= 0).any()):
+        raise InputError("times_s must be finite and increase from frame to frame")
+    if n < 2:
+        return np.arange(n)
+    step, start = np.polyfit(np.arange(n), times_s, 1)
+    even = np.abs(times_s - (start + step * np.arange(n))).max() <= 0.25 * step
+    if even and abs(step * fps - 1) <= 0.02:
+        return np.arange(n)
+    count = int((times_s[-1] - times_s[0]) * fps + 0.5) + 1
+    if count > 20_000 and count > 100 * n:
+        raise InputError(f"{n} frames span {times_s[-1] - times_s[0]:.0f} s: {count} grid points at {fps} fps")
+    grid = times_s[0] + np.arange(count) / fps
+    after = np.searchsorted(times_s, grid).clip(1, n - 1)
+    nearer_before = grid - times_s[after - 1] <= times_s[after] - grid + 1e-6  # a tie goes to the frame still on screen
+    return after - nearer_before
+
+
+def _iterate(path, first_frame, end_frame, box_px, limits, facts=None) -> Iterator[tuple[float, np.ndarray]]:
+    pictures = _pictures(path)
+    if pictures:
+        if facts is not None:
+            facts.update(fps=DEFAULT_FPS, n_frames=len(pictures[first_frame:end_frame]) or 1)
+        yield from _iterate_pictures(pictures, path, first_frame, end_frame, box_px, limits)
+        return
+    with _open_clip(path, limits) as clip:
+        if clip.ends_early and end_frame is None:
+            raise clip.fail("truncated", clip.ends_early)
+        clip.check_length(first_frame, end_frame)
+        if facts is not None:
+            promised = clip.promised_frames
+            stop = end_frame if promised is None else min(promised, end_frame or promised)
+            facts["n_frames"] = None if stop is None else min(max(stop - first_frame, 1), limits.max_frames)
+        look: _Look | None = None
+        start_s, n = 0.0, 0
+        for time_s, frame in clip.timed():
+            if n >= first_frame:
+                if n - first_frame >= limits.max_frames:
+                    raise clip.fail("too-long", f"more than {limits.max_frames} frames. Cut it, or raise max_frames")
+                if look is None:
+                    look, start_s = _Look(clip, frame, box_px), time_s
+                    if facts is not None:
+                        facts["fps"] = clip.fps
+                picture = look.picture(frame)
+                clip.watch.pause()
+                yield time_s - start_s, picture
+                clip.watch.go_on()
+            n += 1
+            if end_frame is not None and n >= end_frame:
+                return
+        clip.check_end(n, first_frame, end_frame)
+
+
+def _check_range(first_frame: int, end_frame: int | None) -> None:
+    if first_frame < 0 or (end_frame is not None and end_frame <= first_frame):
+        raise InputError(
+            f"frames {first_frame}–{end_frame} select nothing; first_frame counts from 0 and end_frame is one past the "
+            "last frame (None = to the end)"
+        )
+
+
+class _Watch:
+    """Wall clock spent on one clip, without the time its consumer takes between frames."""
+
+    def __init__(self, max_seconds: float):
+        self.left_s = max_seconds
+        self.since = time.monotonic()
+
+    def pause(self) -> None:
+        self.left_s -= time.monotonic() - self.since
+
+    def go_on(self) -> None:
+        self.since = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() - self.since > self.left_s
+
+
+class _Clip:
+    """An opened file: its container, its picture track, and what the two promise."""
+
+    def __init__(self, path, header: Header, size: int, container, stream, limits: Limits):
+        self.path, self.size, self.container, self.stream, self.limits = path, size, container, stream, limits
+        self.watch = _Watch(limits.max_seconds)
+        self.fps = next((float(r) for r in (stream.average_rate, stream.guessed_rate) if _plausible(r)), None)
+        self.step_s = 1 / (self.fps or DEFAULT_FPS)
+        self.ends_early = header.ends_early
+        self.promised_frames: int | None = stream.frames or None
+        if header.indexed:
+            # The index names every frame that is there. Those that an edit list hides are decoded but never shown.
+            index = [(entry.pos + entry.size, entry.is_discard) for entry in stream.index_entries]
+            self.promised_frames = sum(not hidden for _, hidden in index) or self.promised_frames
+            beyond = sum(end > size for end, _ in index)
+            if beyond:
+                self.ends_early = f"cut off: the data of {beyond} of its {len(index)} frames is missing"
+
+    @property
+    def duration_s(self) -> float | None:
+        stream, container = self.stream, self.container
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        return container.duration / 1e6 if container.duration else None
+
+    def fail(self, reason: str, what: str) -> MediaError:
+        return _fail(self.path, reason, what)
+
+    def check_length(self, first_frame: int, end_frame: int | None) -> None:
+        """Refuse by the header alone what would break the frame cap, before any frame is decoded."""
+        if self.promised_frames is None:
+            return
+        wanted = min(self.promised_frames, end_frame or self.promised_frames) - first_frame
+        if wanted > self.limits.max_frames:
+            raise self.fail(
+                "too-long", f"{wanted:,} frames; at most {self.limits.max_frames:,}. Cut it, or raise max_frames"
+            )
+
+    def check_end(self, n: int, first_frame: int, end_frame: int | None) -> None:
+        """Called when the file ran out after ``n`` frames: was that what was promised and asked for?"""
+        if self.ends_early:
+            raise self.fail("truncated", f"{self.ends_early}; {n} frames can be decoded")
+        if n == 0:
+            raise self.fail("no-frames", f"a {self.stream.codec_context.name} track in which no frame can be decoded")
+        if _clearly_short(n, self.promised_frames):
+            raise self.fail("truncated", f"it promises {self.promised_frames} frames, of which {n} can be decoded")
+        if n <= first_frame:
+            raise self.fail("no-frames", f"it has {n} frames; the clip should start at frame {first_frame}")
+        if end_frame is not None and _clearly_short(n - first_frame, end_frame - first_frame):
+            raise self.fail("truncated", f"it has {n} frames; the clip should end at frame {end_frame}")
+
+    def decode(self) -> Iterator[tuple[float | None, Any]]:
+        """(presentation time or None, frame) for every frame the decoder gives, flushed at the end."""
+        import av
+
+        shown = 0
+        # AVI stores no presentation times, only an even grid in decoding order: the n-th frame shown has the n-th slot.
+        slots: deque[int | None] | None = deque() if self.container.format.name == "avi" else None
+        try:
+            for packet in self.container.demux(self.stream):
+                if self.watch.over:
+                    raise self.fail("timeout", f"not read within {self.limits.max_seconds:g} s ({shown} frames so far)")
+                if slots is not None and packet.size:
+                    slots.append(packet.dts)
+                if packet.is_corrupt and packet.size:
+                    at_end = packet.pos is not None and packet.pos + packet.size >= self.size
+                    reason = "truncated" if at_end or self.ends_early else "decode-error"
+                    raise self.fail(reason, f"the data of frame {shown} or of one soon after it is not whole")
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise self.fail("decode-error", f"frame {shown} is damaged")
+                    pts = frame.pts if slots is None else slots.popleft() if slots else None
+                    yield None if pts is None else float(pts * self.stream.time_base), frame
+                    shown += 1
+        except (av.error.FFmpegError, OSError) as error:
+            reason = "truncated" if self.ends_early else "decode-error" if self.stream.width else "bad-header"
+            raise self.fail(reason, f"damaged at frame {shown}: {_plain(error)}") from error
+
+    def timed(self) -> Iterator[tuple[float, Any]]:
+        """(time_s, frame): timestamps that increase and are sensible, whatever the file says. Settles ``fps``."""
+        frames = self.decode()
+        head = list(islice(frames, 2))
+        stamps = [pts_s for pts_s, _ in head if pts_s is not None]
+        gap_s = stamps[1] - stamps[0] if len(stamps) == 2 else None
+        believe = True
+        if gap_s is not None and gap_s <= 0:  # a clock that stands still; the codec may have a rate of its own
+            believe = False
+            rate = self.stream.codec_context.framerate
+            self.fps = float(rate) if _plausible(rate) else DEFAULT_FPS
+        elif self.fps is None:
+            believe = gap_s is not None and _plausible(1 / gap_s)
+            self.fps = None if believe else DEFAULT_FPS
+        self.step_s = 1 / self.fps if self.fps else gap_s or 1 / DEFAULT_FPS
+        previous_s: float | None = None
+        for pts_s, frame in chain(head, frames):
+            if previous_s is None:
+                time_s = pts_s if believe and pts_s is not None else 0.0
+            elif believe and pts_s is not None and 0 < pts_s - previous_s < _LONGEST_GAP_S:
+                time_s = pts_s
+            else:
+                time_s = previous_s + self.step_s
+            yield time_s, frame
+            previous_s = time_s
+
+
+def _plausible(rate: Any) -> bool:
+    return rate is not None and PLAUSIBLE_FPS[0] <= float(rate) <= PLAUSIBLE_FPS[1]
+
+
+def _clearly_short(n: int, promised: int | None) -> bool:
+    return promised is not None and promised - n >= _SHORT_FRAMES and promised - n > _SHORT_SHARE * promised
+
+
+@contextmanager
+def _open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[_Clip]:
+    import av
+
+    with _open_regular(path, limits.max_bytes) as file:
+        header = read_header(file, path)
+        if header.size_px:
+            _check_size(path, *header.size_px, limits)
+        file.seek(0)
+        try:
+            container = av.open(
+                _Source(file),
+                mode="r",
+                container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": ""},
+                options={"max_pixels": str(limits.max_side_px**2)},
+                metadata_errors="replace",
+                buffer_size=1 << 18,
+                io_open=_refuse_other_files,
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise _not_opened(path, header, error) from error
+        with container:
+            stream = _picture_track(path, container)
+            _check_size(path, stream.width, stream.height, limits)
+            # One thread a clip: corpora are mapped over processes, and the bytes never depend on timing.
+            stream.codec_context.thread_count = 1
+            yield _Clip(path, header, os.fstat(file.fileno()).st_size, container, stream, limits)
+
+
+def _check_size(path, width: int, height: int, limits: Limits) -> None:
+    if max(width, height) > limits.max_side_px:
+        raise _fail(path, "too-large", f"{width}x{height} pixels; at most {limits.max_side_px} a side")
+
+
+class _Source:
+    """What FFmpeg may do with the file. A damaged file sends it to impossible places: that is refused, not raised."""
+
+    def __init__(self, file: BinaryIO):
+        self.name, self.read, self.tell, self._file = file.name, file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
+
+
+def _refuse_other_files(url, flags, options):
+    raise PermissionError(f"refused to open '{url}': a clip may not open other files or addresses")
+
+
+def _picture_track(path, container):
+    import av
+
+    tracks = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not tracks:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise _fail(path, "no-video", f"no picture track; it holds {kinds}")
+    tracks.sort(key=lambda s: (not s.disposition & av.stream.Disposition.default, s.index))
+    stream = tracks[0]
+    if stream.codec_context is None:
+        raise _fail(path, "decode-error", "the picture track's codec has no decoder here. Convert it to H.264")
+    return stream
+
+
+def _not_opened(path, header: Header, error: Exception) -> MediaError:
+    if header.ends_early:
+        return _fail(path, "truncated", header.ends_early)
+    if header.kind is None:
+        return _fail(path, "not-media", f"not a video in any format that signloom reads ({_plain(error)})")
+    return _fail(path, "bad-header", f"a {header.kind} file whose header cannot be read: {_plain(error)}")
+
+
+def _plain(error: Exception) -> str:
+    """The error's own words, without number, file name or log."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+# --- from a decoded frame to an RGB picture ------------------------------------------------------------------------
+
+
+class _Look:
+    """How a clip's frames become pictures: colour matrix, size, orientation, box. Fixed by the first frame used."""
+
+    def __init__(self, clip: _Clip, frame, box_px=None):
+        import av
+
+        self.clip = clip
+        self.stored = (frame.width, frame.height)
+        self.turn = _display_matrix(frame)
+        a, b, c, d = self.turn
+        self.mirrored = a * d - b * c < 0
+        across = (-a, -b) if self.mirrored else (a, b)
+        self.rotation_deg = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}[across]
+        self.wide, self.high = self._square_pixels(frame)
+        self.width, self.height = (self.wide, self.high) if a else (self.high, self.wide)
+        _check_size(clip.path, self.width, self.height, clip.limits)
+        self.box = None if box_px is None else _whole_box(box_px, self.width, self.height)
+        self.reformatter = av.video.reformatter.VideoReformatter()
+
+    def _square_pixels(self, frame) -> tuple[int, int]:
+        """Stored size stretched (never shrunk) to square pixels; a change under 1 % is a rounding, not a shape."""
+        width, height = frame.width, frame.height
+        aspect = self.clip.stream.sample_aspect_ratio
+        if not aspect or aspect == 1:
+            return width, height
+        if not Fraction(1, 8) <= aspect <= 8:
+            raise self.clip.fail("bad-header", f"pixels {aspect.numerator}:{aspect.denominator} wide:high")
+        if aspect > 1:
+            wide = round(width * aspect)
+            return (wide, height) if wide > 1.01 * width else (width, height)
+        high = round(height / aspect)
+        return (width, high) if high > 1.01 * height else (width, height)
+
+    def picture(self, frame) -> np.ndarray:
+        """RGB uint8 (H, W, 3), turned upright and cut to the box."""
+        import av
+        from av.video.reformatter import ColorRange, Interpolation
+
+        if (frame.width, frame.height) != self.stored:
+            was, now = "x".join(map(str, self.stored)), f"{frame.width}x{frame.height}"
+            raise self.clip.fail("decode-error", f"the picture's size changes from {was} to {now} midway")
+        # By way of planes: swscale's exact conversion is twice as fast there, and its packed fast one is up to 20
+        # levels off at edges, since it repeats chroma instead of interpolating it. Bit-exact: no CPU gives other bytes.
+        alpha = any(component.is_alpha for component in frame.format.components)
+        exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
+        try:
+            converted = self.reformatter.reformat(
+                frame,
+                width=self.wide,
+                height=self.high,
+                format="gbrap" if alpha else "gbrp",
+                src_colorspace=_matrix(self.clip, frame),
+                dst_color_range=ColorRange.JPEG,
+                interpolation=Interpolation.BILINEAR | exact,
+                threads=1,
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            what = f"a frame in pixel format {frame.format.name} cannot be turned into RGB: {_plain(error)}"
+            raise self.clip.fail("decode-error", what) from error
+        green, blue, red, *opacity = (self._cut(plane) for plane in converted.planes)
+        picture = np.stack((red, green, blue), axis=-1)
+        if opacity:
+            weighted = picture * opacity[0][..., None].astype(np.uint16)
+            picture = ((weighted + 127) // 255).astype(np.uint8)
+        return picture
+
+    def _cut(self, plane) -> np.ndarray:
+        stored = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        upright = _upright(stored, self.turn)
+        if self.box is None:
+            return upright
+        x0, y0, x1, y1 = self.box
+        return upright[y0:y1, x0:x1]
+
+
+def _matrix(clip: _Clip, frame) -> int | None:
+    """The YUV matrix (FFmpeg's number): as tagged; untagged, by size, as players do: HD is BT.709, smaller BT.601."""
+    if frame.format.is_rgb:
+        return None
+    if frame.colorspace in (0, 2, 3):  # RGB (which this is not), unspecified, reserved
+        return 1 if frame.width >= 1280 or frame.height > 576 else 5
+    matrix = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}.get(frame.colorspace)
+    if matrix is None:
+        raise clip.fail("decode-error", f"colour matrix {frame.colorspace} is not supported. Convert it to BT.709")
+    return matrix
+
+
+def _display_matrix(frame) -> tuple[int, int, int, int]:
+    """(a, b, c, d), each −1, 0 or 1: display x = a·x + c·y, display y = b·x + d·y of the stored picture."""
+    try:
+        matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    except ValueError:  # PyAV cannot list the side data of a frame that has a kind it does not know, such as EXIF
+        clockwise = -frame.rotation % 360 // 90
+        return ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))[clockwise]
+    if not matrices:
+        return (1, 0, 0, 1)
+    a, b, _, c, d, *_ = (float(v) for v in np.frombuffer(matrices[0], np.int32))
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return (1 if a >= 0 else -1, 0, 0, 1 if d >= 0 else -1)
+    return (0, 1 if b >= 0 else -1, 1 if c >= 0 else -1, 0)
+
+
+def _upright(picture: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:
+    a, b, c, d = turn
+    if a:
+        return picture[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]
+    return picture.T[:: 1 if b > 0 else -1, :: 1 if c > 0 else -1]
+
+
+def _whole_box(box_px, width: int, height: int) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (float(v) for v in box_px)
+    if not all(math.isfinite(v) for v in (x0, y0, x1, y1)):
+        raise InputError(f"box {tuple(box_px)} has a coordinate that is not a number")
+    box = (max(math.floor(x0), 0), max(math.floor(y0), 0), min(math.ceil(x1), width), min(math.ceil(y1), height))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(
+            f"box {tuple(box_px)} has nothing of the {width}x{height} picture; boxes are (x0, y0, x1, y1) in pixels"
+        )
+    return box
+
+
+# --- a folder of pictures -----------------------------------------------------------------------------------------
+
+
+def _pictures(path: str | os.PathLike[str]) -> list[Path]:
+    """The pictures in a folder in natural order (2 before 10); empty where ``path`` is no folder or has none."""
+    try:
+        names = [entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in _PICTURE_SUFFIXES]
+    except (OSError, ValueError):
+        return []
+
+    def natural(name: str) -> list[tuple[int, str]]:
+        return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name)]
+
+    return [Path(path) / name for name in sorted(names, key=lambda n: (natural(n), n)) if not name.startswith(".")]
+
+
+def _iterate_pictures(pictures, path, first_frame, end_frame, box_px, limits) -> Iterator[tuple[float, np.ndarray]]:
+    n = len(pictures)
+    chosen = pictures[first_frame:end_frame]
+    if not chosen:
+        raise _fail(path, "no-frames", f"it has {n} pictures; the clip should start at frame {first_frame}")
+    if end_frame is not None and _clearly_short(n - first_frame, end_frame - first_frame):
+        raise _fail(path, "truncated", f"it has {n} pictures; the clip should end at frame {end_frame}")
+    if len(chosen) > limits.max_frames:
+        raise _fail(path, "too-long", f"{len(chosen):,} pictures; at most {limits.max_frames:,}")
+    watch, size = _Watch(limits.max_seconds), None
+    for number, picture in enumerate(chosen):
+        if watch.over:
+            raise _fail(path, "timeout", f"not read within {limits.max_seconds:g} s ({number} pictures so far)")
+        with _open_clip(picture, limits) as clip:
+            if clip.ends_early:
+                raise clip.fail("truncated", clip.ends_early)
+            first = next(clip.decode(), None)
+            if first is None:
+                raise clip.fail("no-frames", "no picture can be decoded")
+            look = _Look(clip, first[1], box_px)
+            size = size or (look.width, look.height)
+            if (look.width, look.height) != size:
+                raise clip.fail(
+                    "decode-error", f"{look.width}x{look.height}; its folder began with {size[0]}x{size[1]}"
+                )
+            frame = look.picture(first[1])
+        watch.pause()
+        yield number / DEFAULT_FPS, frame
+        watch.go_on()
+
+
+# --- writing video ------------------------------------------------------------------------------------------------
+
+
+def exact_rate(fps: float | Fraction) -> Fraction:
+    """The frame rate that ``fps`` stands for: 29.97 is 30000/1001. Raises InputError when it is no sensible rate."""
+    if not (math.isfinite(fps) and 0 < fps <= PLAUSIBLE_FPS[1]):
+        raise InputError(f"fps must be above 0 and at most {PLAUSIBLE_FPS[1]:g}; got {fps}")
+    for base in (24, 30, 48, 60, 120):
+        if abs(float(fps) * 1001 / 1000 / base - 1) < 2e-4:
+            return Fraction(base * 1000, 1001)
+    return Fraction(fps).limit_denominator(1001)
+
+
+def write_video(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    fps: float,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    crf: int = 18,
+    keyframe_every: int = 12,
+) -> None:
+    """Write uint8 (H, W, 3) RGB frames as an H.264 mp4 (yuv420p, BT.709) that browsers play; the same bytes each time.
+
+    ``frames`` may be an iterator. An odd width or height gets its last column or row repeated, since 4:2:0 pictures
+    have even sides. ``metadata`` keys are kept as given. The file appears whole or not at all.
+    Raises InputError for no frames, frames that differ in shape, or a rate that makes no sense.
+    """
+    import av
+
+    rate = exact_rate(fps)
+    path = Path(os.path.abspath(path))
+    with atomic_write(path) as tmp:
+        options = {"movflags": "+faststart+use_metadata_tags"}
+        container = av.open(str(tmp), mode="w", format="mp4", options=options)
+        with container:
+            container.flags |= _BITEXACT
+            container.metadata.update({str(k): str(v) for k, v in (metadata or {}).items()})
+            stream = None
+            for number, frame in enumerate(frames):
+                frame = _checked_frame(frame, number)
+                if stream is None:
+                    shape = frame.shape
+                    stream = _new_stream(container, rate, shape, crf, keyframe_every)
+                elif frame.shape != shape:
+                    raise InputError(f"frame {number} has shape {frame.shape}; frame 0 has {shape}")
+                picture = _yuv(frame)
+                picture.pts = number
+                picture.time_base = 1 / rate
+                container.mux(stream.encode(picture))
+            if stream is None:
+                raise InputError(f"no frames to write to '{path}'")
+            container.mux(stream.encode(None))
+
+
+def _checked_frame(frame: np.ndarray, number: int) -> np.ndarray:
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise InputError(f"frame {number} is {frame.dtype} {frame.shape}; wanted uint8 (H, W, 3) RGB")
+    return frame
+
+
+def _new_stream(container, rate: Fraction, shape, crf: int, keyframe_every: int):
+    height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+    # No B-frames: presentation order is decoding order, so every reader sees frame n at n / fps, without edit lists.
+    options = {"crf": str(crf), "preset": "medium", "threads": "1", "bf": "0"}
+    stream = container.add_stream("libx264", rate=rate, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    context = stream.codec_context
+    context.time_base = 1 / rate
+    context.gop_size = keyframe_every
+    context.thread_count = 1
+    context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+    context.color_range = 1  # limited
+    return stream
+
+
+def _yuv(frame: np.ndarray):
+    import av
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+    height, width = frame.shape[:2]
+    if height % 2 or width % 2:
+        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    source = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+    return source.reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+        threads=1,
+    )
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+
+def import_cv2():
+    """OpenCV, imported late. Raises MissingExtraError with the install line where it or a system library is missing."""
+    try:
+        import cv2
+    except ImportError as error:
+        what = str(error)
+        if "lib" in what and ".so" in what:
+            raise MissingExtraError(
+                f"OpenCV needs a system library that is not installed ({what}). Run: "
+                "sudo apt-get install libgl1 libglib2.0-0   (Debian, Ubuntu), or: "
+                "sudo dnf install mesa-libGL glib2   (Fedora, RHEL)"
+            ) from error
+        raise MissingExtraError(f"OpenCV is not installed ({what}). Run: pip install opencv-contrib-python") from error
+    return cv2
+
+
+def resize_shorter_side(frame: np.ndarray, shorter_px: int) -> np.ndarray:
+    """Resize uint8 (H, W, 3) so that its shorter side is ``shorter_px``; aspect kept to the nearest even longer side.
+
+    Downsizing averages areas (no aliasing), upsizing is cubic; pixel centres stand at +0.5 in both.
+    Raises InputError unless ``shorter_px`` is even and at least 2.
+    """
+    if shorter_px < 2 or shorter_px % 2:
+        raise InputError(f"shorter_px must be an even number from 2 up (video has even sides); got {shorter_px}")
+    height, width = frame.shape[:2]
+    scale = shorter_px / min(height, width)
+    new_h, new_w = (
+        shorter_px if side == min(height, width) else 2 * round(side * scale / 2) for side in (height, width)
+    )
+    if (new_h, new_w) == (height, width):
+        return frame
+    cv2 = import_cv2()
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(frame), (new_w, new_h), interpolation=how)
+
+
+# --- any file -----------------------------------------------------------------------------------------------------
+
+
+def content_hash(path: str | os.PathLike[str]) -> str:
+    """BLAKE2b-128 of the file's bytes, in hex; of a folder of pictures, of all of them. Raises MediaError."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in _pictures(path) or [Path(path)]:
+        with _open_regular(part, None) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _fail(path, reason: str, what: str) -> MediaError:
+    return MediaError(f"'{os.fspath(path)}': {what}", reason)
+
+
+@contextmanager
+def _open_regular(path: str | os.PathLike[str], max_bytes: int | None) -> Iterator[BinaryIO]:
+    """Open a regular file for reading, without ever waiting on a pipe or touching a device."""
+    try:
+        info = os.stat(path)
+        if stat.S_ISDIR(info.st_mode):
+            raise _fail(path, "directory", "a folder, not a file")
+        if not stat.S_ISREG(info.st_mode):
+            raise _fail(path, "not-media", "a pipe, socket or device; only regular files are read")
+        if info.st_size == 0:
+            raise _fail(path, "empty", "the file has no bytes")
+        if max_bytes is not None and info.st_size > max_bytes:
+            raise _fail(path, "too-large", f"{info.st_size:,} bytes; at most {max_bytes:,}")
+        file = open(path, "rb", opener=_opener)  # noqa: SIM115 (closed below)
+    except PermissionError as error:
+        raise _fail(path, "permission", f"may not be read ({error.strerror})") from error
+    except OSError as error:
+        where = f" (a link to '{os.readlink(path)}')" if os.path.islink(path) else ""
+        raise _fail(path, "missing", f"no such file{where}: {error.strerror}") from error
+    except ValueError as error:  # a NUL character in the name
+        raise _fail(path, "missing", f"no such file: {error}") from error
+    with file:
+        yield file
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+
+
+# --- .pose files --------------------------------------------------------------------------------------------------
+
+
+def read_pose(path: str | os.PathLike[str], limits: Limits = Limits()) -> Pose:
+    """Read a ``.pose`` file (pose-format 0.0, 0.1 or 0.2), after checking that its claims fit its size.
+
+    Raises MediaError: ``not-media`` for anything else, ``truncated``, ``no-frames``, ``bad-header``, ``too-long`` …
+    """
+    from pose_format import Pose
+    from pose_format.pose_header import PoseHeader, PoseHeaderCache
+    from pose_format.utils.reader import BufferReader
+
+    with _open_regular(path, min(limits.max_bytes, limits.max_decoded_bytes)) as file:
+        data = file.read()
+    number = struct.unpack_from("<f", data)[0] if len(data) >= 4 else math.nan
+    version = round(number, 3) if number == 0 or number > 0.01 else math.nan
+    if version not in (0.0, 0.1, 0.2) or not data.strip(b"\0"):
+        raise _fail(path, "not-media", "not a .pose file (pose-format 0.0, 0.1 or 0.2)")
+    # The library hands the same header object to every file with the same header; a change in one would show in all.
+    PoseHeaderCache.clear_cache()
+    try:
+        reader = BufferReader(data)
+        header = PoseHeader.read(reader)
+        _check_pose(path, header, version, memoryview(data)[reader.read_offset :], limits)
+        PoseHeaderCache.clear_cache()
+        pose = Pose.read(data)
+    except (struct.error, TypeError, IndexError, EOFError) as error:  # what running out of bytes looks like
+        raise _fail(path, "truncated", f"cut off: its {len(data):,} bytes end too early") from error
+    except (ValueError, ArithmeticError, NotImplementedError) as error:
+        raise _fail(path, "bad-header", f"a .pose file whose header cannot be read: {error}") from error
+    if not len(pose.body.data):
+        raise _fail(path, "no-frames", "a .pose file of no frames")
+    return pose
+
+
+def _check_pose(path, header, version: float, body: memoryview, limits: Limits) -> None:
+    points, values = header.total_points(), header.num_dims() + 1
+    if not points or values < 2:
+        raise _fail(path, "bad-header", f"{points} points of {values - 1} dimensions")
+    fps, claimed, people = struct.unpack_from("<fIH" if version == 0.2 else "<HHH", body)
+    if not 0 < fps <= PLAUSIBLE_FPS[1]:
+        raise _fail(path, "bad-header", f"{fps} frames a second")
+    if claimed > limits.max_frames:
+        raise _fail(path, "too-long", f"it claims {claimed:,} frames; at most {limits.max_frames:,}")
+    if version == 0.0:  # people vary from frame to frame: only reading tells
+        return
+    if not people:
+        raise _fail(path, "bad-header", f"{claimed} frames of no people")
+    rest = len(body) - (10 if version == 0.2 else 6)
+    frames, left_over = divmod(rest, people * points * values * 4)
+    if version == 0.1:  # it counts frames in 16 bits, so a long file's count has wrapped around
+        claimed += 65536 * round((frames - claimed) / 65536)
+    if frames < claimed or (left_over and frames == claimed == 0):
+        raise _fail(path, "truncated", f"cut off: {frames} of {claimed} frames are there")
+    if frames > claimed or left_over:
+        raise _fail(path, "bad-header", f"it claims {claimed} frames and holds {frames}, and {left_over} bytes more")
+
+
+def write_pose(path: str | os.PathLike[str], pose: Pose) -> None:
+    """Write ``pose`` as a ``.pose`` file (pose-format 0.2): whole or not at all, the same bytes each time.
+
+    Raises InputError for a pose that the format cannot hold.
+    """
+    buffer = io.BytesIO()
+    try:
+        pose.write(buffer)
+    except (ValueError, struct.error) as error:
+        raise InputError(f"'{path}': the .pose format cannot hold this pose: {error}") from error
+    with atomic_write(Path(path)) as tmp:
+        tmp.write_bytes(buffer.getvalue())

@@ -1,0 +1,259 @@
+"""The corpus on disk: a table of records, one clip each, holding paths and never arrays.
+
+A manifest is a JSON-lines file. Its first line is a header (format version, corpus name, how each stream was
+made); every further line is one :class:`Record`. It is written last and atomically, so that its existence means
+that the corpus is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from signloom.errors import InputError, MissingStreamError
+
+FORMAT = "signloom-manifest"
+FORMAT_VERSION = 1
+FILE_NAME = "manifest.jsonl"
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One clip of a corpus.
+
+    ``streams`` maps a stream's name (``video``, ``pose``, ``frames``, ``imu`` …) to a file, absolute or relative to
+    the manifest's folder. ``first_frame``/``end_frame`` are 0-based, half-open, and cut a longer source video
+    (``end_frame`` None = to the end). ``box_px`` is (x0, y0, x1, y1) in the source's display pixels.
+    ``parent`` is the id of the clip this one was derived from; a derived clip stays in its parent's split.
+    ``source`` names what was recorded in one go (a long video, a broadcast, a session).
+    """
+
+    id: str
+    label: str | None = None
+    signer: str | None = None
+    source: str | None = None
+    split: str | None = None
+    parent: str | None = None
+    streams: Mapping[str, str] = field(default_factory=dict)
+    first_frame: int = 0
+    end_frame: int | None = None
+    box_px: tuple[float, float, float, float] | None = None
+    n_frames: int | None = None
+    fps: float | None = None
+    content: str | None = None
+    licence: str | None = None
+    consent: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def path(self, stream: str, root: Path, needed_by: str) -> Path:
+        """The file of ``stream``, resolved against the manifest's folder.
+
+        Raises MissingStreamError, naming the clip, the stream and who needs it.
+        """
+        if stream not in self.streams:
+            have = ", ".join(sorted(self.streams)) or "none"
+            raise MissingStreamError(
+                f"clip '{self.id}': {needed_by} needs stream '{stream}'; it has {have}. "
+                f"Run: signloom prepare … --streams {stream}"
+            )
+        return root / self.streams[stream]
+
+
+_FIELDS = {f.name for f in fields(Record)}
+_DEFAULTS = asdict(Record(id=""))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A corpus: records plus a header. ``root`` is the folder that relative stream paths start from.
+
+    ``meta["streams"]`` maps each prepared stream to the fingerprint of what made it.
+    """
+
+    records: tuple[Record, ...]
+    root: Path
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self):
+        return iter(self.records)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Distinct labels in sorted order."""
+        return tuple(sorted({r.label for r in self.records if r.label is not None}))
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Distinct signers in sorted order."""
+        return tuple(sorted({r.signer for r in self.records if r.signer is not None}))
+
+    def where(self, keep: Callable[[Record], bool]) -> Manifest:
+        """The same corpus with only the records for which ``keep`` is true."""
+        return replace(self, records=tuple(r for r in self.records if keep(r)))
+
+    def only(self, split: str) -> Manifest:
+        """The records of one split. Raises InputError when there are none."""
+        chosen = self.where(lambda r: r.split == split)
+        if not chosen.records:
+            counts = dict(Counter(r.split or "no split" for r in self.records))
+            raise InputError(
+                f"corpus '{self.root}' has no clip in split '{split}'; it has {counts}. "
+                "Run: signloom split … or pass --split"
+            )
+        return chosen
+
+    def fingerprint(self, stream: str) -> Mapping[str, Any]:
+        """How ``stream`` was made: extractor, version, settings. Raises MissingStreamError."""
+        streams = self.meta.get("streams", {})
+        if stream not in streams:
+            have = ", ".join(sorted(streams)) or "none"
+            raise MissingStreamError(
+                f"corpus '{self.root}' has no prepared stream '{stream}'; it has {have}. "
+                f"Run: signloom prepare … --streams {stream}"
+            )
+        return streams[stream]
+
+    def corpus_hash(self) -> str:
+        """Identifies the corpus by ids, labels, signers and content; independent of order, paths and splits."""
+        digest = hashlib.blake2b(digest_size=16)
+        for row in sorted((r.id, r.label or "", r.signer or "", r.content or "") for r in self.records):
+            digest.update("\x1f".join(row).encode())
+            digest.update(b"\x1e")
+        return digest.hexdigest()
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read a corpus from its manifest file or from the folder that holds it.
+
+    Raises InputError naming the file, the line and the field that is wrong.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / FILE_NAME
+    if not file.exists():
+        raise InputError(
+            f"no corpus at '{path}': '{file}' does not exist. A manifest is written last, so an interrupted "
+            "prepare has none: run the same `signloom prepare` command again and it goes on where it was."
+        )
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        header = json.loads(lines[0]) if lines else {}
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"'{file}' is not a signloom manifest: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError(f"'{file}' is not a signloom manifest: its first line lacks \"format\": \"{FORMAT}\"")
+    if header.get("version") != FORMAT_VERSION:
+        raise InputError(
+            f"'{file}' has manifest version {header.get('version')!r}; this signloom reads {FORMAT_VERSION}"
+        )
+    records, seen = [], set()
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            row = json.loads(line)
+            unknown = sorted(set(row) - _FIELDS)
+            if unknown:
+                raise ValueError(f"unknown fields {unknown}; known are {sorted(_FIELDS)}")
+            if row.get("box_px") is not None:
+                row["box_px"] = tuple(row["box_px"])
+            record = Record(**row)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"'{file}' line {number}: {error}") from error
+        if record.id in seen:
+            raise InputError(f"'{file}' line {number}: clip id '{record.id}' stands twice; ids must be unique")
+        seen.add(record.id)
+        records.append(record)
+    meta = {k: v for k, v in header.items() if k not in ("format", "version")}
+    return Manifest(tuple(records), file.parent, meta)
+
+
+def write_manifest(manifest: Manifest, folder: str | os.PathLike[str]) -> Path:
+    """Write ``manifest`` as ``folder/manifest.jsonl`` atomically and return the file's path.
+
+    Stream paths are rewritten relative to ``folder`` where they lie below it, else made absolute, so that a corpus
+    folder can be moved as a whole.
+    """
+    folder = Path(folder)
+    ids = Counter(r.id for r in manifest.records)
+    twice = [i for i, n in ids.items() if n > 1]
+    if twice:
+        raise InputError(f"clip ids must be unique; {len(twice)} stand more than once, first '{twice[0]}'")
+    base = folder.resolve()
+    old_root = manifest.root.resolve()
+    lines = [json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **manifest.meta}, ensure_ascii=False)]
+    for record in manifest.records:
+        streams = {}
+        for name, where in sorted(record.streams.items()):
+            path = Path(os.path.normpath(old_root / where))
+            streams[name] = str(path.relative_to(base) if path.is_relative_to(base) else path)
+        row = asdict(replace(record, streams=streams))
+        # Leaving defaults out keeps the file small and its diffs readable.
+        row = {k: v for k, v in row.items() if k == "id" or v != _DEFAULTS[k]}
+        lines.append(json.dumps(row, ensure_ascii=False))
+    file = folder / FILE_NAME
+    with atomic_write(file) as tmp:
+        tmp.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+@contextmanager
+def atomic_write(file: Path):
+    """Give a temporary path beside ``file``; on success fsync it and rename it onto ``file``.
+
+    A reader sees the old content or the whole new one, never a part. On an exception the temporary file is removed.
+    The temporary name keeps the suffix, since writers choose formats by it.
+    """
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=file.suffix, dir=file.parent)
+    os.close(handle)
+    tmp = Path(name)
+    try:
+        yield tmp
+        with open(tmp, "rb+") as done:
+            os.fsync(done.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(tmp, 0o666 & ~umask)  # mkstemp makes files private; outputs follow the user's umask
+        os.replace(tmp, file)
+    finally:
+        tmp.unlink(missing_ok=True)
+
+
+def write_json(file: str | os.PathLike[str], value: Any) -> Path:
+    """Write ``value`` as indented JSON, atomically."""
+    path = Path(file)
+    with atomic_write(path) as tmp:
+        tmp.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def clip_id(parts: Iterable[str]) -> str:
+    """A readable, file-safe, unique id from the parts of a path or a row.
+
+    Letters (of any script), digits, ``-`` and ``.`` stay; other characters become ``-``; parts are joined by ``_``.
+    Where that loses something, a short hash of the original is added so that two sources never share an id.
+
+    >>> clip_id(["user01", "G01", "R03"])
+    'user01_G01_R03'
+    """
+    parts = [str(p) for p in parts if str(p)]
+    slugs = [re.sub(r"[^\w.-]+", "-", p).strip("-.") for p in parts]
+    slug = "_".join(s for s in slugs if s)
+    lossless = slugs == parts and all("_" not in p for p in parts)
+    if lossless and len(slug.encode()) <= 120:
+        return slug
+    mark = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=4).hexdigest()
+    return f"{slug.encode()[:110].decode(errors='ignore')}-{mark}"

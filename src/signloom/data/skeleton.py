@@ -1,0 +1,284 @@
+"""One skeleton for every estimator: the joints signloom's models see, and how each pose format fills them.
+
+Estimators disagree on joints, names and order. :func:`joints_of` maps any ``pose_format.Pose`` we know (MediaPipe
+Holistic whole or reduced, OpenPose 137) onto :data:`JOINTS`, by name, and marks what is not there as absent: an absent
+joint is never a zero in a corner. :func:`body_frame` then makes coordinates independent of camera and body size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signloom.errors import InputError
+
+if TYPE_CHECKING:
+    from pose_format import Pose
+
+# --- the joints -------------------------------------------------------------------------------------------------
+# Left and right are the signer's own. Face-mesh numbers are MediaPipe's (Kartynnik et al. 2019), 68-point face
+# numbers are iBUG's as OpenPose gives them.
+
+_BODY = (
+    # ours, MediaPipe, OpenPose, parent
+    ("nose", "NOSE", "Nose", "mid_shoulder"),
+    ("left_eye", "LEFT_EYE", "LEye", "nose"),
+    ("right_eye", "RIGHT_EYE", "REye", "nose"),
+    ("left_ear", "LEFT_EAR", "LEar", "left_eye"),
+    ("right_ear", "RIGHT_EAR", "REar", "right_eye"),
+    ("left_shoulder", "LEFT_SHOULDER", "LShoulder", "mid_shoulder"),
+    ("right_shoulder", "RIGHT_SHOULDER", "RShoulder", "mid_shoulder"),
+    ("left_elbow", "LEFT_ELBOW", "LElbow", "left_shoulder"),
+    ("right_elbow", "RIGHT_ELBOW", "RElbow", "right_shoulder"),
+    ("left_wrist", "LEFT_WRIST", "LWrist", "left_elbow"),
+    ("right_wrist", "RIGHT_WRIST", "RWrist", "right_elbow"),
+    ("left_hip", "LEFT_HIP", "LHip", "left_shoulder"),
+    ("right_hip", "RIGHT_HIP", "RHip", "right_shoulder"),
+)
+
+_HAND = (
+    # ours, MediaPipe, parent
+    ("root", "WRIST", None),
+    ("thumb_1", "THUMB_CMC", "root"),
+    ("thumb_2", "THUMB_MCP", "thumb_1"),
+    ("thumb_3", "THUMB_IP", "thumb_2"),
+    ("thumb_4", "THUMB_TIP", "thumb_3"),
+    *(
+        (f"{ours}_{n}", f"{theirs}_{part}", f"{ours}_{n - 1}" if n > 1 else "root")
+        for ours, theirs in (
+            ("index", "INDEX_FINGER"),
+            ("middle", "MIDDLE_FINGER"),
+            ("ring", "RING_FINGER"),
+            ("little", "PINKY"),
+        )
+        for n, part in enumerate(("MCP", "PIP", "DIP", "TIP"), start=1)
+    ),
+)
+
+_FACE = (
+    # ours, face mesh, iBUG 68
+    ("right_mouth", 61, 48),
+    ("left_mouth", 291, 54),
+    ("upper_lip", 0, 51),
+    ("lower_lip", 17, 57),
+    ("inner_upper_lip", 13, 62),
+    ("inner_lower_lip", 14, 66),
+    ("right_upper_lip", 39, 49),
+    ("left_upper_lip", 269, 53),
+    ("right_lower_lip", 181, 59),
+    ("left_lower_lip", 405, 55),
+    ("right_brow_outer", 70, 17),
+    ("right_brow_mid", 105, 19),
+    ("right_brow_inner", 107, 21),
+    ("left_brow_outer", 300, 26),
+    ("left_brow_mid", 334, 24),
+    ("left_brow_inner", 336, 22),
+    ("right_eye_outer", 33, 36),
+    ("right_eye_inner", 133, 39),
+    ("right_eye_top", 159, 38),
+    ("right_eye_bottom", 145, 41),
+    ("left_eye_outer", 263, 45),
+    ("left_eye_inner", 362, 42),
+    ("left_eye_top", 386, 43),
+    ("left_eye_bottom", 374, 46),
+    ("chin", 152, 8),
+    ("right_cheek", 234, 0),
+    ("left_cheek", 454, 16),
+)
+
+BODY_JOINTS = tuple(row[0] for row in _BODY)
+LEFT_HAND_JOINTS = tuple(f"left_{row[0]}" for row in _HAND)
+RIGHT_HAND_JOINTS = tuple(f"right_{row[0]}" for row in _HAND)
+FACE_JOINTS = tuple(f"face_{row[0]}" for row in _FACE)
+JOINTS = BODY_JOINTS + LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS + FACE_JOINTS
+"""The joints of every ``JC`` array in signloom, in order: body 13, left hand 21, right hand 21, face 27."""
+
+INDEX: Mapping[str, int] = {name: j for j, name in enumerate(JOINTS)}
+PARTS: Mapping[str, slice] = {
+    "body": slice(0, 13),
+    "left_hand": slice(13, 34),
+    "right_hand": slice(34, 55),
+    "face": slice(55, 82),
+}
+
+
+def _swap(name: str) -> str:
+    return name.replace("left", "\0").replace("right", "left").replace("\0", "right")
+
+
+MIRROR = np.array([INDEX[_swap(name)] for name in JOINTS])
+"""``x_TJC[:, MIRROR]`` exchanges left and right joints; mirroring a signer also negates x."""
+
+
+def _parents() -> np.ndarray:
+    parent = np.arange(len(JOINTS))
+    for name, _, _, above in _BODY:
+        parent[INDEX[name]] = INDEX.get(above, INDEX[name])  # mid_shoulder is no joint: shoulders and nose are roots
+    for side in ("left", "right"):
+        for name, _, above in _HAND:
+            parent[INDEX[f"{side}_{name}"]] = INDEX[f"{side}_{above}" if above else f"{side}_root"]
+    for name, *_ in _FACE:
+        parent[INDEX[f"face_{name}"]] = INDEX["nose"]
+    return parent
+
+
+PARENT = _parents()
+"""The joint each bone starts at; a root is its own parent, so its bone is zero."""
+
+
+def _sources() -> dict[str, tuple[tuple[str, str | int], ...]]:
+    """For each joint the (component, point name or number) that may hold it, by preference."""
+    found: dict[str, tuple[tuple[str, str | int], ...]] = {}
+    for name, mediapipe, openpose, _ in _BODY:
+        found[name] = (("POSE_LANDMARKS", mediapipe), ("pose_keypoints_2d", openpose))
+    for side in ("left", "right"):
+        for k, (name, mediapipe, _) in enumerate(_HAND):
+            # OpenPose orders its 21 hand points as MediaPipe does: wrist, then four along each finger from the thumb.
+            found[f"{side}_{name}"] = (
+                (f"{side.upper()}_HAND_LANDMARKS", mediapipe),
+                (f"hand_{side}_keypoints_2d", k),
+            )
+    for name, mesh, ibug in _FACE:
+        found[f"face_{name}"] = (("FACE_LANDMARKS", str(mesh)), ("face_keypoints_2d", ibug))
+    return found
+
+
+_SOURCES = _sources()
+
+
+# --- from a pose to joints --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joints:
+    """The joints of one signer over time.
+
+    ``xyz_TJC`` float32 (T, 82, 3) in pixels, x right, y down, z away from the camera, 0 where absent. z is an
+    estimator's guess (0 from estimators that have none): good for turning a signer a little, not for measuring.
+    ``present_TJ`` bool; ``fps`` frames per second.
+    """
+
+    xyz_TJC: np.ndarray
+    present_TJ: np.ndarray
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.xyz_TJC)
+
+    def mirrored(self) -> Joints:
+        """The signer seen in a mirror: x negated, left and right exchanged."""
+        return replace(
+            self, xyz_TJC=(self.xyz_TJC * np.float32([-1, 1, 1]))[:, MIRROR], present_TJ=self.present_TJ[:, MIRROR]
+        )
+
+
+def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> Joints:
+    """The joints of one person in ``pose``; points without confidence are absent.
+
+    Raises InputError when the pose holds no component signloom knows (it names those it has).
+    """
+    import numpy.ma as ma
+
+    raw = ma.getdata(pose.body.data)  # (T, person, point, 2 or 3)
+    confidence = np.asarray(pose.body.confidence)
+    where = _columns(pose)
+    if not where:
+        have = ", ".join(f"{c.name} ({len(c.points)})" for c in pose.header.components)
+        raise InputError(
+            f"no known joint in a pose with components {have}; signloom reads MediaPipe Holistic (POSE_LANDMARKS, "
+            "LEFT_HAND_LANDMARKS …) and OpenPose (pose_keypoints_2d, hand_left_keypoints_2d …)"
+        )
+    n_frames, n_people = raw.shape[:2]
+    xyz = np.zeros((n_frames, len(JOINTS), 3), np.float32)
+    present = np.zeros((n_frames, len(JOINTS)), bool)
+    if n_people > person:
+        ours = list(where)
+        theirs = [where[j] for j in ours]
+        points = raw[:, person, theirs].astype(np.float32)
+        seen = (confidence[:, person, theirs] > least_confidence) & np.isfinite(points).all(-1)
+        xyz[:, ours, : points.shape[-1]] = np.where(seen[..., None], points, 0)
+        present[:, ours] = seen
+        xyz[..., 2] *= pose.header.dimensions.width  # MediaPipe gives z in picture widths
+        # ... and gives each hand's z from its wrist and the face's from the head: hang them on the body's.
+        for part, anchor in (("left_hand", "left_wrist"), ("right_hand", "right_wrist"), ("face", "nose")):
+            held = present[:, PARTS[part]] & present[:, INDEX[anchor], None]
+            xyz[:, PARTS[part], 2] += np.where(held, xyz[:, INDEX[anchor], 2, None], 0)
+    return Joints(xyz, present, float(pose.body.fps))
+
+
+def _columns(pose: Pose) -> dict[int, int]:
+    """Our joint index -> the point's index in the pose's flat point axis."""
+    places: dict[tuple[str, str | int], int] = {}
+    start = 0
+    for component in pose.header.components:
+        for k, point in enumerate(component.points):
+            places[component.name, point] = start + k
+            places[component.name, k] = start + k
+        start += len(component.points)
+    found = {}
+    for name, candidates in _SOURCES.items():
+        column = next((places[c] for c in candidates if c in places), None)
+        if column is not None:
+            found[INDEX[name]] = column
+    return found
+
+
+def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates relative to the signer: origin between the shoulders, unit = shoulder width.
+
+    Returns ``(xyz_TJC float32, present_TJ bool)``. Origin and unit are medians over the clip, so that the signer's own
+    movement stays. Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from
+    the hands' size; with neither, the box around all points. Sizes are ratios measured on adults: a hand's wrist to
+    middle knuckle is about a quarter of the shoulder width.
+    """
+    xyz, present = joints.xyz_TJC, joints.present_TJ
+    left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]
+    both = present[:, left] & present[:, right]
+    if both.any():
+        origin = np.median((xyz[both, left] + xyz[both, right]) / 2, axis=0)
+        unit = float(np.median(np.linalg.norm(xyz[both, left, :2] - xyz[both, right, :2], axis=-1)))
+    else:
+        head = present[:, INDEX["nose"]]
+        palms = [
+            np.linalg.norm(xyz[seen, knuckle, :2] - xyz[seen, root, :2], axis=-1)
+            for root, knuckle in (
+                (INDEX["left_root"], INDEX["left_middle_1"]),
+                (INDEX["right_root"], INDEX["right_middle_1"]),
+            )
+            if (seen := present[:, root] & present[:, knuckle]).any()
+        ]
+        points = xyz[present]
+        if not len(points):
+            return np.zeros_like(xyz), present
+        origin = np.median(xyz[head, INDEX["nose"]] if head.any() else points, axis=0)
+        if palms:
+            unit = 4 * float(np.percentile(np.concatenate(palms), 75))
+        else:
+            unit = float(np.ptp(points[:, :2], axis=0).max()) / 2
+    if not unit > 1e-6:
+        return np.zeros_like(xyz), np.zeros_like(present)
+    scaled = (xyz - origin.astype(np.float32)) / np.float32(unit)
+    return np.where(present[..., None], scaled, 0).astype(np.float32), present
+
+
+def resample(xyz_TJC: np.ndarray, present_TJ: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stretch or shrink to ``n_frames`` by linear interpolation in time.
+
+    Between two frames of which one lacks a joint, the nearer one decides; a joint is never blended with an absence.
+    """
+    n_old = len(xyz_TJC)
+    if n_old == n_frames:
+        return xyz_TJC, present_TJ
+    where = np.linspace(0, n_old - 1, n_frames) if n_frames > 1 else np.array([(n_old - 1) / 2])
+    before = np.floor(where).astype(int)
+    after = np.minimum(before + 1, n_old - 1)
+    share = (where - before).astype(np.float32)[:, None]
+    nearer = np.where((share < 0.5), present_TJ[before], present_TJ[after])
+    both = present_TJ[before] & present_TJ[after]
+    blended = xyz_TJC[before] * (1 - share[..., None]) + xyz_TJC[after] * share[..., None]
+    chosen = np.where((share < 0.5)[..., None], xyz_TJC[before], xyz_TJC[after])
+    xyz = np.where(both[..., None], blended, chosen)
+    return np.where(nearer[..., None], xyz, 0).astype(np.float32), nearer

@@ -1,0 +1,78 @@
+"""The task of naming a sign: cross-entropy over glosses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signloom.data.batch import Batch, PoseSet
+from signloom.data.skeleton import MIRROR, PARTS
+from signloom.steps.pose_augment import PoseAugment
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+SCORING_BATCH = 64
+
+
+@dataclass
+class ClassifyPoses:
+    """Isolated-sign recognition from poses. Implements :class:`signloom.learning.task.Task`."""
+
+    train: PoseSet
+    validation: PoseSet | None
+    augment: PoseAugment
+    label_smoothing: float = 0.1
+
+    @property
+    def n_train(self) -> int:
+        return len(self.train)
+
+    def train_batch(self, rows: list[int], generator: torch.Generator) -> Batch:
+        import torch
+
+        plain = self.train.batch(rows)
+        assert plain.pose_BTJC is not None
+        assert plain.present_BTJ is not None
+        pose, present = self.augment(
+            plain.pose_BTJC, plain.present_BTJ, generator, mirror_J=torch.from_numpy(MIRROR), parts=dict(PARTS)
+        )
+        return Batch(plain.ids, plain.mask_BT, plain.label_B, pose, present)
+
+    def loss(self, model: Any, batch: Batch) -> Tensor:
+        import torch.nn.functional as F
+
+        assert batch.label_B is not None
+        logits = model(batch.pose_BTJC, batch.present_BTJ, batch.mask_BT)
+        return F.cross_entropy(logits.float(), batch.label_B, label_smoothing=self.label_smoothing)
+
+    def validate(self, model: Any, device: Any) -> dict[str, float]:
+        if self.validation is None or not len(self.validation):
+            return {}
+        logits = score_poses(model, self.validation, device=device)
+        labels = self.validation.label_N
+        assert labels is not None
+        shifted = logits - logits.max(1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        nll = float(-log_p[np.arange(len(labels)), labels].mean())
+        top1 = float((logits.argmax(1) == labels).mean())
+        # Accuracy decides; on the plateau of small validation sets the likelihood breaks ties.
+        return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
+
+
+def score_poses(model: Any, poses: PoseSet, *, device: Any = "cpu") -> np.ndarray:
+    """Logits (N, K) float32 of every clip, in float32 whatever the training precision was."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    rows = []
+    with torch.inference_mode():
+        for start in range(0, len(poses), SCORING_BATCH):
+            batch = poses.batch(range(start, min(start + SCORING_BATCH, len(poses)))).to(device)
+            rows.append(model(batch.pose_BTJC, batch.present_BTJ, batch.mask_BT).float().cpu().numpy())
+    model.train(was_training)
+    return np.concatenate(rows) if rows else np.zeros((0, model.config.n_classes), np.float32)

@@ -1,0 +1,20 @@
+"""Tensors to tensors: plain ``torch.nn`` modules, one architecture per file, importing nothing of signloom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+ARCHITECTURES = {
+    # name in a checkpoint: (module, model class, config class)
+    "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
+}
+
+
+def build(architecture: str, config: Mapping[str, Any]) -> Any:
+    """An untrained model of ``architecture`` with the given config fields (lists become tuples, as JSON has none)."""
+    module_name, model_name, config_name = ARCHITECTURES[architecture]
+    module = import_module(module_name)
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    return getattr(module, model_name)(getattr(module, config_name)(**values))

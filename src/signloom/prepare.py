@@ -1,0 +1,104 @@
+"""signloom prepare: from raw videos (or poses) to a corpus that models can read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Read a folder or list of sign videos and make the streams that models need."
+    parser.epilog = """examples:
+  signloom prepare videos/ --out corpus/                       videos/<label>/<clip>.mp4
+  signloom prepare videos/ --out corpus/ --pattern '{signer}/{label}/{take}.mp4'
+  signloom prepare WLASL_v0.3.json --source wlasl --out corpus/ --streams pose frames
+  signloom prepare poses/ --source pose --out corpus/          import .pose files
+
+A killed run goes on where it was when the same command is given again. Clips that fail are listed, with reasons, in
+failures.jsonl; the exit code is then 3."""
+    parser.add_argument("videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus made by `signloom synth`")
+    parser.add_argument("--out", type=Path, required=True, help="the corpus folder to write")
+    parser.add_argument("--source", default="auto", help="how to read it; `--source help` lists what there is")
+    parser.add_argument("--pattern", help="where the names stand, e.g. '{signer}/{label}/{take}.mp4'")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
+    )
+    parser.add_argument("--streams", nargs="+", default=["pose"], help="what to make: pose frames (default: pose)")
+    parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
+    parser.add_argument("--shorter-px", type=int, default=256, help="shorter side of prepared frames (default: 256)")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
+    parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: 'auto', 'local' or an address")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from signloom.data.files import Limits
+    from signloom.errors import InputError
+    from signloom.recipes.prepare import FAILURES_FILE, Preparation, prepare_corpus
+    from signloom.sources import describe_sources, read_source
+    from signloom.steps.pose import HolisticPose
+
+    if args.source == "help":
+        print(describe_sources())
+        return 0
+    options = {}
+    for text in args.option:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--option: got '{text}', expected NAME=VALUE, e.g. --option already_cut=true")
+        options[name] = value
+    manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **options)
+    preparation = Preparation(
+        streams=tuple(dict.fromkeys(args.streams)),
+        estimator=HolisticPose(face=args.face),
+        shorter_px=args.shorter_px,
+        limits=Limits(max_frames=args.max_frames, max_seconds=args.timeout_s),
+    )
+    began = time.monotonic()
+    prepared, outcomes = prepare_corpus(
+        manifest, args.out, preparation, workers=args.workers, timeout_s=args.timeout_s, ray_address=args.ray
+    )
+    seconds = time.monotonic() - began
+    failed = [o for o in outcomes if not o.ok]
+    made = sum(o.ok and not o.reused for o in outcomes)
+    summary = {
+        "corpus": str(args.out),
+        "clips": len(prepared),
+        "labels": len(prepared.labels),
+        "signers": len(prepared.signers),
+        "failed": len(failed),
+        "reasons": dict(Counter(o.reason for o in failed)),
+        "made_now": made,
+        "seconds": round(seconds, 1),
+        "peak_memory_per_worker_mb": _peak_child_mb(),
+    }
+    if args.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        print(
+            f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {summary['signers'] or 'no known'} signers "
+            f"({made} made now in {seconds:.0f} s, at most {summary['peak_memory_per_worker_mb']} MB a worker)"
+        )
+        hands = [max(r.extra["seen"]["left_hand"], r.extra["seen"]["right_hand"]) for r in prepared if r.extra.get("seen")]
+        blind = sum(h == 0 for h in hands)
+        if blind:
+            print(f"  in {blind} clips no hand was ever found; signloom doctor can show them")
+    for outcome in failed[:10]:
+        print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
+    if failed:
+        more = f" ({len(failed) - 10} more)" if len(failed) > 10 else ""
+        print(f"{len(failed)} clips failed{more}: see {args.out / FAILURES_FILE}", file=sys.stderr)
+    return 3 if failed else 0
+
+
+def _peak_child_mb() -> int:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

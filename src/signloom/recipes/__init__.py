@@ -1,0 +1,1 @@
+"""Whole runs as functions: from one artefact on disk to the next."""

@@ -1,0 +1,229 @@
+"""How results are put into words: the same phrases in the page and in the terminal."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Results = Mapping[str, Any]
+
+DISJOINT_SCHEMES = ("signer-disjoint", "leave-one-signer-out", "loso")
+SHARED_SCHEMES = ("random", "k-fold", "kfold", "stratified")
+FEW_CLIPS = 100
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """``.9704`` as ``97.0%``; a dash where there is no value. A miss never rounds up to 100%, nor a hit down to 0%."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    shown = f"{100 * value:.{digits}f}"
+    step = 10.0**-digits
+    if value < 1 and float(shown) >= 100:
+        shown = f"{100 - step:.{digits}f}"
+    elif value > 0 and float(shown) <= 0:
+        return f"<{step:.{digits}f}%"
+    return f"{shown}%"
+
+
+def interval(entry: Mapping[str, Any] | None) -> str:
+    """``93.1–99.0%`` from ``{"low", "high"}``; empty where there is none."""
+    if not entry or entry.get("low") is None or entry.get("high") is None:
+        return ""
+    low, high = percent(entry["low"]).rstrip("%"), percent(entry["high"])
+    return f"{low}–{high}"
+
+
+def plain(text: Any) -> str:
+    """``text`` without what could steer a terminal or hide a text's true order: control, surrogate, bidi characters."""
+    return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI else c for c in str(text))
+
+
+def number_of(entry: Any) -> float | None:
+    """The number in ``entry``: a number, ``{"value": number}`` or None."""
+    if isinstance(entry, Mapping):
+        entry = entry.get("value")
+    return None if entry is None or not math.isfinite(entry) else float(entry)
+
+
+def entry_of(entry: Any) -> dict[str, Any]:
+    """``entry`` as ``{"value", "low", "high"}``, whether it was that, a number or None."""
+    if isinstance(entry, Mapping):
+        return {"value": number_of(entry), "low": entry.get("low"), "high": entry.get("high")}
+    return {"value": number_of(entry), "low": None, "high": None}
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """``1 clip``, ``1,200 clips``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def signers_are_new(results: Results) -> bool | None:
+    """Whether the signers measured on were kept out of training; None where the results do not say.
+
+    ``split["signer_disjoint"]`` says so outright; else the name of the scheme tells.
+    """
+    split = results.get("split") or {}
+    if split.get("signer_disjoint") is not None:
+        return bool(split["signer_disjoint"])
+    scheme = str(split.get("scheme") or "").lower().replace("_", "-").replace(" ", "-")
+    if any(scheme.startswith(s) for s in DISJOINT_SCHEMES):
+        return True
+    return False if any(scheme.startswith(s) for s in SHARED_SCHEMES) else None
+
+
+def split_phrase(results: Results) -> str:
+    """What was measured on: ``split test · signer-disjoint · held out: user01``."""
+    split = results.get("split") or {}
+    parts = [f"split {split['name']}" if split.get("name") else "split not stated"]
+    parts += [str(split[key]) for key in ("scheme", "detail") if split.get(key)]
+    return " · ".join(parts)
+
+
+def signer_names(results: Results) -> list[str]:
+    """The signers measured on, in the order of the per-signer table."""
+    return [str(r["signer"]) for r in results.get("per_signer") or [] if r.get("signer") is not None]
+
+
+def whose_clips(results: Results, n_clips: int) -> str:
+    """``100 clips by signers it had never seen``, as far as the results say so."""
+    clips = count(n_clips, "clip")
+    name = str((results.get("split") or {}).get("name") or "").lower()
+    if name == "train":
+        return f"{clips} that it was trained on"
+    if name in ("val", "valid", "validation", "dev"):
+        return f"{clips} that were used to choose the model"
+    new = signers_are_new(results)
+    if new:
+        return f"{clips} by {'a signer' if len(signer_names(results)) == 1 else 'signers'} it had never seen"
+    if new is False:
+        return f"{count(n_clips, 'new clip')} by signers it knew from training"
+    return f"{clips} it was not trained on"
+
+
+def n_classes(results: Results) -> int:
+    """How many signs the recogniser knows."""
+    return len(results.get("labels") or ()) or int((results.get("metrics") or {}).get("n_classes") or 0)
+
+
+def headline_sentences(results: Results) -> list[str]:
+    """What the numbers mean, for someone who has never heard of top-1: one to three sentences."""
+    metrics = results.get("metrics") or {}
+    said: list[str] = []
+    folds = cross_validation(results)
+    if folds and folds["top1"]["value"] is not None:
+        said.append(
+            f"Over {count(folds['n_folds'], 'fold')}, each kept out of training in turn, "
+            f"{percent(folds['top1']['value'])} of the clips were recognised on average; "
+            f"the hardest, {folds['worst']['held_out']}, reached {percent(folds['worst']['top1'])}."
+        )
+    top1, n_clips = number_of(metrics.get("top1")), int(metrics.get("n_clips") or 0)
+    if top1 is not None and n_clips:
+        right = round(top1 * n_clips)
+        per_hundred = "" if n_clips == 100 or folds else f": {_of_hundred(top1)}"
+        said.append(
+            f"Of {whose_clips(results, n_clips)}, {right:,} {'was' if right == 1 else 'were'} recognised{per_hundred}."
+        )
+    chance, k = number_of(metrics.get("chance")), n_classes(results)
+    if said and chance is not None and k:
+        said.append(f"Guessing among its {count(k, 'sign')} would get {_of_hundred(chance)}.")
+    return said
+
+
+def _of_hundred(share: float) -> str:
+    if 0 < share < 0.01:
+        return f"1 in {round(1 / share):,}"
+    hundredths = 100 * share
+    shown = f"{hundredths:.0f}"
+    if (share < 1 and shown == "100") or (share > 0 and shown == "0"):
+        shown = f"{hundredths:.1f}" if 0.05 <= hundredths < 99.95 else ("almost 100" if share > 0.5 else "almost none")
+    return f"{shown} in 100"
+
+
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before trusting the numbers; the run's own ``warnings`` come first."""
+    found = [str(w) for w in results.get("warnings") or []]
+    metrics = results.get("metrics") or {}
+    split = results.get("split") or {}
+    name, scheme = str(split.get("name") or "").lower(), split.get("scheme")
+    n_clips = int(metrics.get("n_clips") or 0)
+    if name == "train":
+        found.append("Measured on the clips the model was trained on: this says nothing about new clips.")
+    elif name in ("val", "valid", "validation", "dev"):
+        found.append("Measured on the clips that chose the model: expect less on new ones.")
+    elif signers_are_new(results) is False:
+        found.append(
+            f"Split scheme “{scheme}”: the same signers are in training and test. A signer the model has never seen "
+            "is recognised less well; measure that with a signer-disjoint split."
+        )
+    elif signers_are_new(results) is None and n_clips:
+        found.append(
+            "The results do not say whether the test signers were kept out of training; if they were not, expect less "
+            "on new signers."
+        )
+    if 0 < n_clips < FEW_CLIPS:
+        found.append(f"Only {count(n_clips, 'clip')} were measured; look at the interval, not at the single number.")
+    if len(signer_names(results)) == 1 and not results.get("runs"):
+        found.append("One signer only: another may be recognised much better or worse.")
+    empty = sum(1 for row in results.get("per_class") or [] if not row.get("n_clips"))
+    if empty:
+        found.append(
+            f"{count(empty, 'sign')} of {len(results['per_class']):,} had no clip in this split and "
+            f"{'was' if empty == 1 else 'were'} not measured."
+        )
+    failed = len(results.get("failures") or [])
+    if failed:
+        found.append(
+            f"{count(failed, 'clip')} could not be used and {'is' if failed == 1 else 'are'} not in any number here."
+        )
+    missing = (results.get("cross_validation") or {}).get("missing") or []
+    if missing:
+        found.append(f"{count(len(missing), 'run')} of the cross-validation gave no result: {', '.join(missing[:5])}.")
+    return found
+
+
+def cross_validation(results: Results) -> dict[str, Any] | None:
+    """The folds in figures: ``results["cross_validation"]``, else plain means of ``results["runs"]``."""
+    if results.get("cross_validation"):
+        return dict(results["cross_validation"])
+    runs = [r for r in results.get("runs") or [] if number_of(r.get("top1")) is not None]
+    if not runs:
+        return None
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        there = [v for v in values if v is not None]
+        return sum(there) / len(there) if there else None
+
+    per_fold = []
+    for fold in dict.fromkeys(str(r.get("held_out")) for r in runs):
+        own = [number_of(r.get("top1")) for r in runs if str(r.get("held_out")) == fold]
+        per_fold.append({"held_out": fold, "top1": mean(own)})
+    return {
+        "n_runs": len(runs),
+        "n_folds": len(per_fold),
+        "n_seeds": len({r.get("seed") for r in runs}),
+        "top1": {"value": mean([f["top1"] for f in per_fold]), "low": None, "high": None},
+        "macro_f1": {"value": mean([number_of(r.get("macro_f1")) for r in runs]), "low": None, "high": None},
+        "worst": min(per_fold, key=lambda f: f["top1"]),
+        "best": max(per_fold, key=lambda f: f["top1"]),
+        "per_fold": per_fold,
+    }
+
+
+def headline(results: Results) -> dict[str, Any]:
+    """The number that stands first: ``{"value", "low", "high", "what"}``; the mean over folds where there are folds."""
+    folds = cross_validation(results)
+    if folds:
+        return entry_of(folds.get("top1")) | {"what": f"top-1, mean over {count(folds['n_folds'], 'fold')}"}
+    return entry_of((results.get("metrics") or {}).get("top1")) | {"what": "top-1"}
+
+
+def remark_on(signer_row: Mapping[str, Any]) -> str:
+    """What the corpus says about a signer (``remark``, ``left_handed`` or ``handedness``), or nothing."""
+    if signer_row.get("remark"):
+        return str(signer_row["remark"])
+    if signer_row.get("left_handed") or str(signer_row.get("handedness") or "").lower().startswith("left"):
+        return "left-handed"
+    return ""

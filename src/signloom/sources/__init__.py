@@ -1,0 +1,172 @@
+"""Readers of datasets, one file each: ``read_<name>(root, …) -> Manifest``. None opens a media file.
+
+To add a dataset: a file here with its reader, one line in :data:`SOURCES`, and a test with three clips.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signloom.data.manifest import FILE_NAME, Manifest, read_manifest
+from signloom.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset reader that is imported only when used."""
+
+    module: str
+    function: str
+    summary: str
+
+    def load(self) -> Callable[..., Manifest]:
+        return getattr(importlib.import_module(f"signloom.sources.{self.module}"), self.function)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options the reader takes, besides its root."""
+        return tuple(inspect.signature(self.load()).parameters)[1:]
+
+
+SOURCES: dict[str, Source] = {
+    "folder": Source("folder", "read_folder", "a folder per sign: <label>/<file>"),
+    "tree": Source("tree", "read_tree", "paths that say what a clip is: --pattern '{signer}/{label}/{take}.mp4'"),
+    "csv": Source("csv_table", "read_csv", "a table with any columns, with or without a header"),
+    "pose": Source("pose_files", "read_pose_files", ".pose files with an index.csv or a folder per sign"),
+    "wlasl": Source("wlasl", "read_wlasl", "WLASL_v*.json or nslt_*.json, frame ranges and boxes honoured"),
+    "chalearn": Source("chalearn", "read_chalearn", "ChaLearn IsoGD lists: rgb.avi depth.avi class"),
+    "autsl": Source("autsl", "read_autsl", "AUTSL label lists: signerN_sampleM,class"),
+    "lsa64": Source("lsa64", "read_lsa64", "LSA64 names: sign_person_repetition.mp4"),
+    "mhad": Source("mhad", "read_mhad", "VSL, UTD-MHAD and Berkeley MHAD split lists: ,file,label"),
+    "dgs_landmarks": Source("dgs_landmarks", "read_dgs_landmarks", "German signs as tables of hand landmarks"),
+}
+
+
+def read_source(root: str | Path, source: str = "auto", pattern: str | None = None, **options: Any) -> Manifest:
+    """Read the corpus at ``root`` with the reader named ``source``.
+
+    ``auto`` takes an existing corpus (``manifest.jsonl``) as it is; ``tree`` when a ``pattern`` is given; a table,
+    a JSON file or a list by its kind; and a folder by what lies in it. ``meta["notes"]`` says how it was read. Raises
+    InputError for an unknown source or option, and for a folder that cannot be told, with a --pattern that would fit.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise InputError(f"'{root}' does not exist; wanted a folder of clips, a table or a corpus")
+    if source != "auto" and source not in SOURCES:
+        raise InputError(f"source '{source}' is not known; wanted auto or one of {', '.join(SOURCES)}")
+    note = None
+    if source == "auto":
+        if pattern is not None:
+            source = "tree"
+        elif root.name == FILE_NAME or (root / FILE_NAME).is_file():
+            return read_manifest(root)
+        else:
+            source, why, root, found = _recognise(root)
+            options = {**found, **options}
+            note = f"read as '{source}' because {why}"
+    if pattern is not None:
+        if source != "tree":
+            raise InputError(f"--pattern goes with source tree, not with '{source}'")
+        options["pattern"] = pattern
+    elif source == "tree":
+        raise InputError("source tree needs --pattern, e.g. --pattern '{signer}/{label}/{take}.mp4'")
+    entry = SOURCES[source]
+    unknown = sorted(set(options) - set(entry.options))
+    if unknown:
+        raise InputError(f"source '{source}' has no option '{unknown[0]}'; it has {', '.join(entry.options) or 'none'}")
+    corpus = entry.load()(root, **options)
+    if note is None:
+        return corpus
+    meta = {**corpus.meta, "notes": [note, *corpus.meta.get("notes", ())]}
+    return Manifest(corpus.records, corpus.root, meta)
+
+
+def describe_sources() -> str:
+    """A line per source with its options, for a person to read."""
+    width = max(map(len, SOURCES))
+    lines = []
+    for name, source in SOURCES.items():
+        lines.append(f"{name:<{width}}  {source.summary}")
+        if source.options:
+            lines.append(f"{'':<{width}}  options: {', '.join(source.options)}")
+    return "\n".join(lines)
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, str]:
+    """``["columns=label=gloss", "header=no"]`` from the command line as a mapping. Raises InputError."""
+    out = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"'{pair}' is not NAME=VALUE")
+        out[name.strip().replace("-", "_")] = value.strip()
+    return out
+
+
+def _recognise(root: Path) -> tuple[str, str, Path, dict[str, Any]]:
+    """Which source ``root`` looks like, why, where it starts, and the options that follow."""
+    if root.is_file():
+        return _recognise_file(root)
+    names = {p.name for p in root.iterdir()}
+    json_files = sorted(n for n in names if re.fullmatch(r"(WLASL.*|nslt_\d+)\.json", n))
+    if len(json_files) == 1:
+        return "wlasl", f"it holds {json_files[0]}", root, {}
+    if any((root / n).is_file() and _is_chalearn(root / n) for n in ("train.txt", "train_list.txt", "IsoGD_train.txt")):
+        return "chalearn", "it holds a list with lines 'rgb.avi depth.avi class'", root, {}
+    if "SignList_ClassId_TR_EN.csv" in names or any(
+        (root / n).is_file() and re.match(r"signer\d+_sample\d+", _first_line(root / n))
+        for n in ("train_labels.csv", "validation_labels.csv", "test_labels.csv")
+    ):
+        return "autsl", "it holds AUTSL's label lists", root, {}
+    from signloom.sources.listing import list_media
+    from signloom.sources.tree import suggest_pattern
+
+    files = list_media(root).files
+    if not files:
+        if next(root.rglob("*.csv.gz"), None) is not None:
+            return "dgs_landmarks", "it holds .csv.gz tables and no video", root, {}
+        raise InputError(
+            f"there is no video or .pose file below '{root}'; known sources: {', '.join(SOURCES)} (--source)"
+        )
+    if all(re.search(r"(^|/)\d{3}_\d{3}_\d{3}\.[^./]+$", f) for f in files):
+        return "lsa64", "all names are sign_person_repetition", root, {}
+    if all(f.endswith(".pose") for f in files) and ("index.csv" in names or all(f.count("/") != 1 for f in files)):
+        return "pose", "it holds .pose files" + (" and an index.csv" if "index.csv" in names else ""), root, {}
+    at_depth = sum(f.count("/") == 1 for f in files)
+    if at_depth >= 0.9 * len(files):
+        return "folder", "its clips lie at <label>/<file>", root, {}
+    raise InputError(
+        f"'{root}': cannot tell which part of a path is the sign; {len(files)} clips, the first is '{files[0]}'. "
+        f"Say it with a pattern, e.g. --pattern '{suggest_pattern(files)}', or name a source (--source "
+        f"{', '.join(SOURCES)})"
+    )
+
+
+def _recognise_file(path: Path) -> tuple[str, str, Path, dict[str, Any]]:
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return "wlasl", "it is a JSON file", path.parent, {"json_file": path}
+    if suffix in (".csv", ".tsv", ".txt"):
+        if _is_chalearn(path):
+            raise InputError(f"'{path}' is one of ChaLearn's lists; give the folder that holds them: '{path.parent}'")
+        if re.match(r"signer\d+_sample\d+,\d+$", _first_line(path)):
+            raise InputError(f"'{path}' is one of AUTSL's lists; give the folder that holds them: '{path.parent}'")
+        return "csv", "it is a table", path, {}
+    raise InputError(
+        f"'{path}' is a {suffix or 'file without suffix'}; wanted a folder, a .csv/.tsv/.txt table or .json"
+    )
+
+
+def _first_line(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.readline(4096).decode("utf-8", errors="replace").strip()
+
+
+def _is_chalearn(path: Path) -> bool:
+    return re.fullmatch(r"\S+\.avi \S+\.avi( \d+)?", _first_line(path)) is not None

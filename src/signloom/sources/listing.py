@@ -1,0 +1,225 @@
+"""Finding the clips below a folder and turning them into records; no file is opened here."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from signloom.data.manifest import Record, clip_id
+from signloom.errors import InputError
+
+VIDEO_SUFFIXES = frozenset(
+    f".{s}"
+    for s in (
+        *("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "mpe", "wmv", "flv", "gif", "ts", "mts", "m2ts"),
+        *("3gp", "ogv", "swf", "vob", "mjpeg"),
+    )
+)
+POSE_SUFFIXES = frozenset({".pose"})
+MEDIA_SUFFIXES = VIDEO_SUFFIXES | POSE_SUFFIXES
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+NAMED_AT_MOST = 50  # how many skipped, missing or unmatched files a manifest's header names; the count is exact
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a folder: media files and the count of everything passed over, by reason.
+
+    ``files`` are paths relative to the folder, with ``/``, sorted.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    skipped: Mapping[str, int]
+    skipped_files: tuple[str, ...]
+
+    def meta(self) -> dict[str, Any]:
+        """Header entries that tell what was passed over."""
+        if not self.skipped:
+            return {}
+        return {"skipped": dict(self.skipped), "skipped_files": list(self.skipped_files[:NAMED_AT_MOST])}
+
+
+def list_media(root: str | Path, suffixes: Iterable[str] = MEDIA_SUFFIXES) -> Listing:
+    """Every media file below ``root``, sorted; hidden files and other kinds are counted by reason.
+
+    Symbolic links are followed, each folder once. A broken link and a folder that is named like a clip and holds no
+    clip are listed too, so that probing names them with a reason instead of losing them. Raises InputError when
+    ``root`` is not a folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise InputError(f"'{root}' {what}; wanted the folder that holds the clips")
+    wanted = frozenset(s.lower() for s in suffixes)
+    files: list[str] = []
+    skipped: Counter[str] = Counter()
+    skipped_files: list[str] = []
+    seen: set[tuple[int, int]] = set()
+
+    def skip(relative: str, reason: str) -> None:
+        skipped[reason] += 1
+        if len(skipped_files) < NAMED_AT_MOST:
+            skipped_files.append(f"{relative}: {reason}".encode(errors="replace").decode())
+
+    def descend(folder: Path, prefix: str) -> int:
+        try:
+            identity = os.stat(folder)
+            if (identity.st_dev, identity.st_ino) in seen:
+                skip(prefix.rstrip("/"), "folder linked twice")
+                return 0
+            seen.add((identity.st_dev, identity.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        except OSError as error:
+            skip(prefix.rstrip("/") or ".", f"folder cannot be read ({error.strerror})")
+            return 0
+        before = len(files)
+        for entry in entries:
+            relative = prefix + entry.name
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if entry.name.startswith("."):
+                skip(relative, "hidden")
+            elif entry.is_dir():
+                if descend(Path(entry.path), relative + "/") == 0 and suffix in wanted:
+                    files.append(relative)
+            elif suffix not in wanted:
+                skip(relative, f"not a clip ({suffix or 'no suffix'})")
+            elif not _is_text(entry.name):
+                skip(relative, "name is not valid UTF-8; rename it")
+            else:
+                files.append(relative)
+        return len(files) - before
+
+    descend(root, "")
+    return Listing(root, tuple(sorted(files)), dict(sorted(skipped.items())), tuple(skipped_files))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def stream_of(path: str) -> str:
+    """The stream a media file belongs to: ``pose`` for ``.pose`` files, else ``video``."""
+    return "pose" if os.path.splitext(path)[1].lower() in POSE_SUFFIXES else "video"
+
+
+def records_of(files: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Record, ...]:
+    """One record per clip from ``(relative path, record fields)`` pairs.
+
+    A video and a ``.pose`` file that differ only in their suffix become one record with both streams. Ids come from
+    the path without its suffix; with it where two videos share a stem.
+    """
+    by_stem: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for path, fields in files:
+        by_stem.setdefault(os.path.splitext(path)[0], []).append((path, fields))
+    records = []
+    for stem, group in by_stem.items():
+        streams: dict[str, str] = {}
+        rest = []
+        for path, fields in group:
+            if len(group) > 1 and stream_of(path) in streams:
+                rest.append((path, fields))
+            else:
+                streams[stream_of(path)] = path
+        records.append(Record(id=clip_id(PurePosixPath(stem).parts), streams=streams, **group[0][1]))
+        for path, fields in rest:
+            records.append(Record(id=clip_id(PurePosixPath(path).parts), streams={stream_of(path): path}, **fields))
+    return unique_ids(records)
+
+
+def unique_ids(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The same records with repeated ids numbered (``…-2``, ``…-3``) in order."""
+    taken = {r.id for r in records}
+    counts: Counter[str] = Counter()
+    out = []
+    for record in records:
+        counts[record.id] += 1
+        name = record.id
+        if counts[record.id] > 1:
+            name = f"{record.id}-{counts[record.id]}"
+            while name in taken:
+                counts[record.id] += 1
+                name = f"{record.id}-{counts[record.id]}"
+            taken.add(name)
+        out.append(record if name == record.id else replace(record, id=name))
+    return tuple(out)
+
+
+def split_name(text: str, where: str) -> str:
+    """``train``, ``val`` or ``test`` for the usual spellings. Raises InputError saying ``where`` it was found."""
+    name = SPLIT_NAMES.get(text.strip().lower())
+    if name is None:
+        raise InputError(f"{where}: split '{text}' is not known; wanted one of {sorted(SPLIT_NAMES)}")
+    return name
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One entry of a published list: the record it would be and the places its file may lie, best first."""
+
+    record: Record
+    places: tuple[str, ...]
+    stream: str = "video"
+
+
+def present(
+    wanted: Sequence[Wanted], root: Path, *, keep_missing: bool, what: str, listing: Sequence[str] | None = None
+) -> tuple[tuple[Record, ...], dict[str, Any]]:
+    """Keep the entries whose file is there, and say which share of the published lists that is.
+
+    Returns the records and header entries ``published`` ({split: {"listed": n, "present": m}}) and ``missing``
+    ({"count": n, "first": […]}). With ``keep_missing`` entries without a file stay, pointing to their first place.
+    Raises InputError when no file is there at all.
+    """
+    here = set(listing) if listing is not None else None
+    records, missing = [], []
+    listed: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    for entry in wanted:
+        split = entry.record.split or "all"
+        listed[split] += 1
+        if here is not None:
+            place = next((p for p in entry.places if p in here), None)
+        else:
+            place = next((p for p in entry.places if os.path.lexists(root / p)), None)
+        if place is None:
+            missing.append(entry.places[0])
+            if not keep_missing:
+                continue
+            place = entry.places[0]
+        else:
+            found[split] += 1
+        records.append(replace(entry.record, streams={**entry.record.streams, entry.stream: place}))
+    if wanted and not found and not keep_missing:
+        raise InputError(
+            f"{what}: none of the {len(wanted)} listed files is below '{root}'; the first one wanted is "
+            f"'{wanted[0].places[0]}'. Point to the folder that holds the media"
+        )
+    meta: dict[str, Any] = {"published": {s: {"listed": listed[s], "present": found[s]} for s in sorted(listed)}}
+    if missing:
+        meta["missing"] = {"count": len(missing), "first": missing[:NAMED_AT_MOST]}
+    return unique_ids(records), meta
+
+
+def as_bool(value: bool | str, option: str) -> bool:
+    """A yes or no from the command line. Raises InputError naming the option."""
+    if isinstance(value, bool):
+        return value
+    text = value.strip().lower()
+    if text in ("1", "yes", "true", "on"):
+        return True
+    if text in ("0", "no", "false", "off"):
+        return False
+    raise InputError(f"option '{option}' is '{value}'; wanted yes or no")

@@ -1,0 +1,1 @@
+"""Clip to clip: extractors and augmentations, frozen dataclasses with a version."""

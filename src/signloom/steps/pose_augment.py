@@ -1,0 +1,130 @@
+"""Augmentation of joint sequences, whole batches at a time, so that it costs next to nothing beside the network.
+
+One draw of parameters per clip; the same matrix moves every joint of the clip. Mirroring negates x *and* exchanges
+left and right joints, so that a mirrored right-hander is a left-hander and not an impossible person.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PoseAugment:
+    """Strengths of the random changes made to a clip's joints in training; all zero leaves clips as they are.
+
+    ``turn_deg`` and ``nod_deg`` turn the signer about the vertical and the horizontal axis with the estimator's z, as
+    another camera would see it. Angles in degrees, ``scale``/``aspect``/``shear`` as fractions, ``shift`` and ``jitter`` in shoulder widths,
+    ``speed`` as the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at each end,
+    the rest probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame (``drop_frames``).
+    """
+
+    mirror: float = 0.5
+    turn_deg: float = 25.0
+    nod_deg: float = 10.0
+    rotate_deg: float = 12.0
+    scale: float = 0.2
+    aspect: float = 0.1
+    shear: float = 0.1
+    shift: float = 0.15
+    bend: float = 0.15
+    hand_scale: float = 0.15
+    hand_rotate_deg: float = 10.0
+    jitter: float = 0.01
+    speed: float = 0.25
+    trim: float = 0.12
+    drop_hand: float = 0.05
+    drop_face: float = 0.3
+    drop_frames: float = 0.1
+
+    def __call__(
+        self,
+        pose_BTJC: Tensor,
+        present_BTJ: Tensor,
+        generator: torch.Generator,
+        *,
+        mirror_J: Tensor,
+        parts: dict[str, slice],
+    ) -> tuple[Tensor, Tensor]:
+        """Changed copies of ``pose_BTJC`` (B, T, J, 3, body units) and ``present_BTJ`` (bool), same shapes."""
+        b, t, _, _ = pose_BTJC.shape
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator) * 2 - 1
+
+        def chance(p: float, *shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator) < p
+
+        x, here = self._warp_time(pose_BTJC, present_BTJ, uniform)
+        flip = chance(self.mirror, b)
+        x = torch.where(flip[:, None, None, None], (x * x.new_tensor([-1.0, 1.0, 1.0]))[:, :, mirror_J], x)
+        here = torch.where(flip[:, None, None], here[:, :, mirror_J], here)
+
+        x = x @ _turned(uniform(b) * math.radians(self.turn_deg), uniform(b) * math.radians(self.nod_deg))[:, None]
+        x, depth = x[..., :2], x[..., 2:]
+
+        # Each arm swings a little about its shoulder, and each hand about its wrist: other habits, other builds.
+        for side, hand, arm in (("left", parts["left_hand"], (7, 9)), ("right", parts["right_hand"], (8, 10))):
+            shoulder = 5 if side == "left" else 6
+            turn = _rotation(uniform(b) * math.radians(self.hand_rotate_deg))
+            size = torch.exp(uniform(b) * self.hand_scale)
+            root = x[:, :, hand.start : hand.start + 1].clone()
+            x[:, :, hand] = ((x[:, :, hand] - root) @ turn.transpose(1, 2)[:, None]) * size[:, None, None, None] + root
+            stretch = torch.exp(uniform(b) * self.bend)
+            swing = _rotation(uniform(b) * math.radians(self.hand_rotate_deg)) * stretch[:, None, None]
+            pivot = x[:, :, shoulder : shoulder + 1].clone()
+            moved = (x[:, :, hand.start : hand.start + 1] - pivot) @ swing.transpose(1, 2)[:, None] + pivot
+            x[:, :, hand] += moved - x[:, :, hand.start : hand.start + 1]
+            arm_j = list(arm)
+            x[:, :, arm_j] = (x[:, :, arm_j] - pivot) @ swing.transpose(1, 2)[:, None] + pivot
+
+        stretch = torch.diag_embed(torch.exp(uniform(b, 1) * self.scale + uniform(b, 2) * self.aspect))
+        lean = torch.eye(2).repeat(b, 1, 1)
+        lean[:, 0, 1] = uniform(b) * self.shear
+        matrix = _rotation(uniform(b) * math.radians(self.rotate_deg)) @ lean @ stretch
+        x = x @ matrix.transpose(1, 2)[:, None] + (uniform(b, 1, 1, 2) * self.shift)
+        x = x + torch.randn(x.shape, generator=generator) * (torch.rand((b, 1, 1, 1), generator=generator) * self.jitter)
+
+        for hand in (parts["left_hand"], parts["right_hand"]):
+            here[:, :, hand] &= ~chance(self.drop_hand, b)[:, None, None]
+            here[:, :, hand] &= ~chance(self.drop_frames, b, t)[:, :, None]
+        here[:, :, parts["face"]] &= ~chance(self.drop_face, b)[:, None, None]
+        return torch.cat([x, depth], dim=-1) * here.unsqueeze(-1), here
+
+    def _warp_time(self, x: Tensor, here: Tensor, uniform) -> tuple[Tensor, Tensor]:
+        """Cut a little off both ends and bend the time axis: early part faster and late part slower, or the reverse."""
+        b, t = x.shape[:2]
+        start = (uniform(b, 1) * 0.5 + 0.5) * self.trim
+        stop = 1 - (uniform(b, 1) * 0.5 + 0.5) * self.trim
+        u = torch.linspace(0, 1, t)[None].repeat(b, 1)
+        u = u + uniform(b, 1) * self.speed * torch.sin(math.pi * u) / math.pi
+        u = u + uniform(b, 1) * self.speed * torch.sin(2 * math.pi * u) / (2 * math.pi)
+        where = ((start + u.clamp(0, 1) * (stop - start)) * (t - 1)).clamp(0, t - 1)
+        before = where.floor().long()
+        after = (before + 1).clamp(max=t - 1)
+        share = where - before
+        rows = torch.arange(b)[:, None]
+        x0, x1, h0, h1 = x[rows, before], x[rows, after], here[rows, before], here[rows, after]
+        w = share[..., None, None]
+        first = (share < 0.5)[..., None]
+        blended = torch.where((h0 & h1)[..., None], x0 * (1 - w) + x1 * w, torch.where(first[..., None], x0, x1))
+        return blended, torch.where(first, h0, h1)
+
+
+def _rotation(angle_B: Tensor) -> Tensor:
+    cos, sin = torch.cos(angle_B), torch.sin(angle_B)
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def _turned(turn_B: Tensor, nod_B: Tensor) -> Tensor:
+    """(B, 3, 3) to multiply row vectors by: about the vertical axis, then about the horizontal one."""
+    zero, one = torch.zeros_like(turn_B), torch.ones_like(turn_B)
+    cos, sin = torch.cos(turn_B), torch.sin(turn_B)
+    turn = torch.stack([cos, zero, -sin, zero, one, zero, sin, zero, cos], -1).view(-1, 3, 3)
+    cos, sin = torch.cos(nod_B), torch.sin(nod_B)
+    nod = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], -1).view(-1, 3, 3)
+    return turn @ nod

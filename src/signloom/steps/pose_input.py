@@ -1,0 +1,66 @@
+"""From a pose to what a pose recogniser sees; the same in training, evaluation, prediction and live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from signloom.data.skeleton import INDEX, MIRROR, Joints, body_frame, joints_of, resample
+from signloom.errors import InputError
+
+if TYPE_CHECKING:
+    from pose_format import Pose
+
+HANDEDNESS = ("as-filmed", "dominant-right")
+
+
+@dataclass(frozen=True)
+class PoseInput:
+    """Joints in body units, on ``n_frames`` evenly spaced instants, with the busier hand on the right.
+
+    ``handedness="dominant-right"`` mirrors clips in which the left hand does more, so that left-handed signers look
+    like right-handed ones, in training and in use alike. "as-filmed" leaves them.
+    """
+
+    n_frames: int = 48
+    handedness: str = "dominant-right"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self):
+        if self.n_frames < 2:
+            raise InputError(f"PoseInput.n_frames: got {self.n_frames}, expected at least 2")
+        if self.handedness not in HANDEDNESS:
+            raise InputError(f"PoseInput.handedness: got {self.handedness!r}, expected one of {HANDEDNESS}")
+
+    def __call__(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """``(xyz_TJC float32, present_TJ bool)`` with T = ``n_frames``."""
+        joints = joints_of(pose)
+        if len(joints) == 0:
+            raise InputError("the pose has no frame")
+        return self.from_joints(joints)
+
+    def from_joints(self, joints: Joints) -> tuple[np.ndarray, np.ndarray]:
+        """As calling it, from :class:`Joints`."""
+        xyz, present = body_frame(joints)
+        if self.handedness == "dominant-right" and left_is_busier(xyz, present):
+            xyz, present = (xyz * np.float32([-1, 1, 1]))[:, MIRROR], present[:, MIRROR]
+        return resample(xyz, present, self.n_frames)
+
+
+def left_is_busier(xyz_TJC: np.ndarray, present_TJ: np.ndarray) -> bool:
+    """Whether the signer's left hand does more of the signing: it is raised higher and detected longer.
+
+    Height counts above a line 1.3 shoulder widths below the shoulders, about where resting hands hang; ties (neither
+    hand seen, say) are right.
+    """
+    work = []
+    for side in ("left", "right"):
+        root, wrist = INDEX[f"{side}_root"], INDEX[f"{side}_wrist"]
+        in_sight = present_TJ[:, root]
+        place = np.where(in_sight[:, None], xyz_TJC[:, root], xyz_TJC[:, wrist])
+        known = in_sight | present_TJ[:, wrist]
+        raised = np.where(known, np.clip(1.3 - place[:, 1], 0, None), 0)
+        work.append(float(raised.mean() + in_sight.mean()))
+    return work[0] > work[1]

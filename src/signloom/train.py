@@ -1,0 +1,82 @@
+"""signloom train: a recogniser from a prepared corpus."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Train a recogniser on the train split of a prepared corpus; validation picks the checkpoint."
+    parser.epilog = """examples:
+  signloom train corpus/ --out runs/a                          signer-disjoint split, made here and kept in runs/a
+  signloom train corpus/ --split splits/fold1.json --out runs/a --seed 1
+  accelerate launch -m signloom train corpus/ --out runs/a     several GPUs or processes
+
+A killed run goes on where it was when the same command is given again, and ends the same. Progress:
+tensorboard --logdir runs/a/log"""
+    parser.add_argument("corpus", type=Path, help="a corpus folder made by `signloom prepare`")
+    parser.add_argument("--out", type=Path, required=True, help="the run folder to write")
+    parser.add_argument("--recipe", default="pose", help="pose (default), pose-large, pose-as-filmed")
+    parser.add_argument(
+        "--split",
+        default="auto",
+        help="a split file, 'given' (the corpus's own), or a scheme: signer, source, random "
+        "(default: the corpus's own if it has one, else signer)",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="override the recipe's number of epochs")
+    parser.add_argument("--batch-size", type=int, help="override the recipe's batch size")
+    parser.add_argument("--learning-rate", type=float, help="override the recipe's learning rate")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="override the recipe's precision")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from signloom.data.manifest import read_manifest
+    from signloom.data.splits import write_split
+    from signloom.recipes.recognise import choose_split, recipe_named, train_run
+
+    recipe = recipe_named(args.recipe)
+    changes = {
+        name: value
+        for name in ("epochs", "batch_size", "learning_rate", "precision")
+        if (value := getattr(args, name)) is not None
+    }
+    if "epochs" in changes:
+        changes["least_steps"] = 0
+    recipe = replace(recipe, schedule=replace(recipe.schedule, **changes))
+    manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
+    write_split(split, args.out / "split.json")
+    for note in split.details.get("notes", []):
+        print(f"note: {note}", file=sys.stderr)
+    detail = {"scheme": split.scheme, "detail": _detail(split)}
+    checkpoint = train_run(manifest, recipe, args.out, seed=args.seed, split=detail)
+    summary = {
+        "checkpoint": str(args.out / "checkpoint"),
+        "recipe": recipe.name,
+        "labels": len(checkpoint.labels),
+        "train": checkpoint.split["train"],
+        "val": checkpoint.split["val"],
+        "split": split.scheme,
+        "validation": dict(checkpoint.metrics),
+    }
+    if args.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        top1 = checkpoint.metrics.get("top1")
+        measured = f"validation top-1 {top1:.3f}" if top1 is not None else "no validation clips"
+        print(
+            f"{summary['checkpoint']}: {len(checkpoint.labels)} labels, {summary['train']} training clips, {measured} "
+            f"(split: {split.scheme}). Next: signloom evaluate {args.out} {args.corpus}"
+        )
+    return 0
+
+
+def _detail(split) -> str:
+    held_out = split.details.get("held_out")
+    return f"held out: {', '.join(held_out)}" if held_out else ""
