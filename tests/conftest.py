@@ -44,7 +44,7 @@ def _load(name: str):
 
 @pytest.fixture(scope="session")
 def media():
-    """tests/data/make_broken.py: ``encode_clip`` (any codec, tag and timing), ``moving_square``, ``make_broken_inputs``."""
+    """tests/data/make_broken.py: ``encode_clip`` (any codec, tag and timing), ``moving_square`` and more."""
     return _load("data/make_broken.py")
 
 

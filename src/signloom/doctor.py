@@ -114,7 +114,12 @@ def run(args: argparse.Namespace) -> int:
     problems += _range_problems(files, facts)
     problems += _duplicates(files, facts)
     problems += _unlabelled(manifest)
-    notes += _label_notes(manifest) + _signer_notes(manifest) + _media_notes(facts)
+    shown = _main_stream(manifest, facts)
+    skipped = manifest.meta.get("skipped") or {}
+    if skipped:
+        what = ", ".join(f"{n} {reason}" for reason, n in skipped.items())
+        notes.append(f"{sum(skipped.values())} other files and folders were passed over: {what}")
+    notes += _label_notes(manifest) + _signer_notes(manifest) + _media_notes(shown)
     published = dict(manifest.meta.get("published") or {})
     if args.published is not None:
         published = _compare(manifest, args.published)
@@ -137,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
             split: {**row, "share": round(row["present"] / row["listed"], 4) if row["listed"] else None}
             for split, row in published.items()
         },
-        "media": _media(facts),
+        "media": _media(shown),
         "seconds": round(time.monotonic() - began, 1),
     }
     if args.json:
@@ -416,6 +421,14 @@ def _signer_notes(manifest: Any) -> list[str]:
     if n < 3:
         notes.append(f"{n} signer{'s' if n > 1 else ''}: too few to validate and test on new ones")
     return notes
+
+
+def _main_stream(manifest: Any, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The facts of one stream: a prepared corpus has resized frames beside its videos, which are no mix of sizes."""
+    have = {name for r in manifest for name in r.streams}
+    name = next((s for s in ("video", "frames", "pose", "landmarks") if s in have), None)
+    paths = {os.path.join(manifest.root, r.streams[name]) for r in manifest if name in r.streams}
+    return {path: found for path, found in facts.items() if path in paths}
 
 
 def _media(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     from signloom.data.manifest import read_manifest
     from signloom.data.splits import write_split
-    from signloom.recipes.recognise import choose_split, recipe_named, train_run
+    from signloom.recipes.recognise import choose_split, describe_split, recipe_named, train_run
 
     recipe = recipe_named(args.recipe)
     changes = {
@@ -54,15 +54,14 @@ def run(args: argparse.Namespace) -> int:
     write_split(split, args.out / "split.json")
     for note in split.details.get("notes", []):
         print(f"note: {note}", file=sys.stderr)
-    detail = {"scheme": split.scheme, "detail": _detail(split)}
-    checkpoint = train_run(manifest, recipe, args.out, seed=args.seed, split=detail)
+    checkpoint = train_run(manifest, recipe, args.out, seed=args.seed, split=describe_split(split))
     summary = {
         "checkpoint": str(args.out / "checkpoint"),
         "recipe": recipe.name,
         "labels": len(checkpoint.labels),
         "train": checkpoint.split["train"],
         "val": checkpoint.split["val"],
-        "split": split.scheme,
+        "split": checkpoint.split["scheme"],
         "validation": dict(checkpoint.metrics),
     }
     if args.json:
@@ -72,11 +71,7 @@ def run(args: argparse.Namespace) -> int:
         measured = f"validation top-1 {top1:.3f}" if top1 is not None else "no validation clips"
         print(
             f"{summary['checkpoint']}: {len(checkpoint.labels)} labels, {summary['train']} training clips, {measured} "
-            f"(split: {split.scheme}). Next: signloom evaluate {args.out} {args.corpus}"
+            f"({summary['split']} split). Next: signloom evaluate {args.out} {args.corpus}"
         )
     return 0
 
-
-def _detail(split) -> str:
-    held_out = split.details.get("held_out")
-    return f"held out: {', '.join(held_out)}" if held_out else ""

@@ -180,7 +180,7 @@ def make_broken_inputs(folder: Path) -> list[BrokenInput]:
     gif = clip("whole.gif", codec="gif", pix_fmt="rgb8")
     good("whole.gif", gif, "gif, whole")
     bad("cut.gif", gif[: len(gif) // 2], "gif cut in the middle", "truncated")
-    png, jpeg = _picture("png", frames[0]), _picture("mjpeg", frames[0])
+    png, jpeg = encode_picture("png", frames[0]), encode_picture("mjpeg", frames[0])
     bad("cut.png", png[: len(png) // 2], "png cut in the middle", "truncated")
     bad("cut.jpg", jpeg[: len(jpeg) // 2], "jpg cut in the middle", "truncated")
 
@@ -310,7 +310,8 @@ def _avi_frames(avi: bytes, n: int) -> bytes:
     return _patched(avi, avi.index(b"strh") + 8 + 32, struct.pack("<I", n))
 
 
-def _picture(codec: str, frame: np.ndarray) -> bytes:
+def encode_picture(codec: str, frame: np.ndarray) -> bytes:
+    """One uint8 (H, W, 3) RGB picture as the bytes of a ``png`` or ``mjpeg`` file."""
     import av
 
     context = av.CodecContext.create(codec, "w")

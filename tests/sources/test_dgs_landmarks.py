@@ -27,7 +27,7 @@ def open_hand(x: float, y: float, *, right: bool) -> np.ndarray:
     for finger in range(4):
         for k in range(4):
             points[5 + 4 * finger + k] = [side * (0.03 - 0.02 * finger), -0.08 - 0.02 * k, -0.02 * k]
-    return points + [x, y, 0]
+    return points + np.array([x, y, 0])
 
 
 def write_take(path, rows, *, header=HEADER):

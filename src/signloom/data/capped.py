@@ -35,7 +35,7 @@ def run_capped(function: Callable[..., Any], *args: Any, timeout_s: float, memor
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError(f"{what} cannot be run in another process: {error}") from error
     process = subprocess.Popen(
-        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-P", "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
     try:
         answer, _ = process.communicate(work, timeout=timeout_s)

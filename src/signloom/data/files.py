@@ -32,7 +32,8 @@ import numpy as np
 from signloom.data.capped import run_capped
 from signloom.data.headers import Header, read_header
 from signloom.data.manifest import atomic_write
-from signloom.errors import InputError, MediaError, MissingExtraError
+from signloom.data.pixels import Look, import_cv2, plain, resize_shorter_side, to_yuv420
+from signloom.errors import InputError, MediaError
 
 if TYPE_CHECKING:
     from pose_format import Pose
@@ -155,7 +156,7 @@ def probe(path: str | os.PathLike[str], limits: Limits = Limits()) -> VideoInfo:
         clip.check_length(0, None)
         look = None
         for _, frame in clip.timed():
-            look = _Look(clip, frame)
+            look = Look(clip, frame)
             break
         if look is None:
             raise clip.fail("no-frames", "no frame can be decoded")
@@ -180,7 +181,7 @@ def iter_frames(
     box_px: tuple[float, float, float, float] | None = None,
     limits: Limits = Limits(),
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (time_s, frame) for every frame once, in presentation order, holding one frame at a time.
+    """Yield (time_s, frame) for every frame once, in presentation order, holding two at a time.
 
     Frames are uint8 (H, W, 3) RGB in display orientation, each its own array. ``first_frame``/``end_frame`` are
     0-based, half-open, and count decoded frames: the clip is decoded from its start, so they are exact in every
@@ -277,14 +278,14 @@ def _iterate(path, first_frame, end_frame, box_px, limits, facts=None) -> Iterat
             promised = clip.promised_frames
             stop = end_frame if promised is None else min(promised, end_frame or promised)
             facts["n_frames"] = None if stop is None else min(max(stop - first_frame, 1), limits.max_frames)
-        look: _Look | None = None
+        look: Look | None = None
         start_s, n = 0.0, 0
         for time_s, frame in clip.timed():
             if n >= first_frame:
                 if n - first_frame >= limits.max_frames:
                     raise clip.fail("too-long", f"more than {limits.max_frames} frames. Cut it, or raise max_frames")
                 if look is None:
-                    look, start_s = _Look(clip, frame, box_px), time_s
+                    look, start_s = Look(clip, frame, box_px), time_s
                     if facts is not None:
                         facts["fps"] = clip.fps
                 picture = look.picture(frame)
@@ -351,6 +352,9 @@ class _Clip:
     def fail(self, reason: str, what: str) -> MediaError:
         return _fail(self.path, reason, what)
 
+    def check_size(self, width: int, height: int) -> None:
+        _check_size(self.path, width, height, self.limits)
+
     def check_length(self, first_frame: int, end_frame: int | None) -> None:
         """Refuse by the header alone what would break the frame cap, before any frame is decoded."""
         if self.promised_frames is None:
@@ -399,7 +403,7 @@ class _Clip:
                     shown += 1
         except (av.error.FFmpegError, OSError) as error:
             reason = "truncated" if self.ends_early else "decode-error" if self.stream.width else "bad-header"
-            raise self.fail(reason, f"damaged at frame {shown}: {_plain(error)}") from error
+            raise self.fail(reason, f"damaged at frame {shown}: {plain(error)}") from error
 
     def timed(self) -> Iterator[tuple[float, Any]]:
         """(time_s, frame): timestamps that increase and are sensible, whatever the file says. Settles ``fps``."""
@@ -505,137 +509,8 @@ def _not_opened(path, header: Header, error: Exception) -> MediaError:
     if header.ends_early:
         return _fail(path, "truncated", header.ends_early)
     if header.kind is None:
-        return _fail(path, "not-media", f"not a video in any format that signloom reads ({_plain(error)})")
-    return _fail(path, "bad-header", f"a {header.kind} file whose header cannot be read: {_plain(error)}")
-
-
-def _plain(error: Exception) -> str:
-    """The error's own words, without number, file name or log."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-# --- from a decoded frame to an RGB picture ------------------------------------------------------------------------
-
-
-class _Look:
-    """How a clip's frames become pictures: colour matrix, size, orientation, box. Fixed by the first frame used."""
-
-    def __init__(self, clip: _Clip, frame, box_px=None):
-        import av
-
-        self.clip = clip
-        self.stored = (frame.width, frame.height)
-        self.turn = _display_matrix(frame)
-        a, b, c, d = self.turn
-        self.mirrored = a * d - b * c < 0
-        across = (-a, -b) if self.mirrored else (a, b)
-        self.rotation_deg = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}[across]
-        self.wide, self.high = self._square_pixels(frame)
-        self.width, self.height = (self.wide, self.high) if a else (self.high, self.wide)
-        _check_size(clip.path, self.width, self.height, clip.limits)
-        self.box = None if box_px is None else _whole_box(box_px, self.width, self.height)
-        self.reformatter = av.video.reformatter.VideoReformatter()
-
-    def _square_pixels(self, frame) -> tuple[int, int]:
-        """Stored size stretched (never shrunk) to square pixels; a change under 1 % is a rounding, not a shape."""
-        width, height = frame.width, frame.height
-        aspect = self.clip.stream.sample_aspect_ratio
-        if not aspect or aspect == 1:
-            return width, height
-        if not Fraction(1, 8) <= aspect <= 8:
-            raise self.clip.fail("bad-header", f"pixels {aspect.numerator}:{aspect.denominator} wide:high")
-        if aspect > 1:
-            wide = round(width * aspect)
-            return (wide, height) if wide > 1.01 * width else (width, height)
-        high = round(height / aspect)
-        return (width, high) if high > 1.01 * height else (width, height)
-
-    def picture(self, frame) -> np.ndarray:
-        """RGB uint8 (H, W, 3), turned upright and cut to the box."""
-        import av
-        from av.video.reformatter import ColorRange, Interpolation
-
-        if (frame.width, frame.height) != self.stored:
-            was, now = "x".join(map(str, self.stored)), f"{frame.width}x{frame.height}"
-            raise self.clip.fail("decode-error", f"the picture's size changes from {was} to {now} midway")
-        # By way of planes: swscale's exact conversion is twice as fast there, and its packed fast one is up to 20
-        # levels off at edges, since it repeats chroma instead of interpolating it. Bit-exact: no CPU gives other bytes.
-        alpha = any(component.is_alpha for component in frame.format.components)
-        exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-        try:
-            converted = self.reformatter.reformat(
-                frame,
-                width=self.wide,
-                height=self.high,
-                format="gbrap" if alpha else "gbrp",
-                src_colorspace=_matrix(self.clip, frame),
-                dst_color_range=ColorRange.JPEG,
-                interpolation=Interpolation.BILINEAR | exact,
-                threads=1,
-            )
-        except (av.error.FFmpegError, ValueError) as error:
-            what = f"a frame in pixel format {frame.format.name} cannot be turned into RGB: {_plain(error)}"
-            raise self.clip.fail("decode-error", what) from error
-        green, blue, red, *opacity = (self._cut(plane) for plane in converted.planes)
-        picture = np.stack((red, green, blue), axis=-1)
-        if opacity:
-            weighted = picture * opacity[0][..., None].astype(np.uint16)
-            picture = ((weighted + 127) // 255).astype(np.uint8)
-        return picture
-
-    def _cut(self, plane) -> np.ndarray:
-        stored = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        upright = _upright(stored, self.turn)
-        if self.box is None:
-            return upright
-        x0, y0, x1, y1 = self.box
-        return upright[y0:y1, x0:x1]
-
-
-def _matrix(clip: _Clip, frame) -> int | None:
-    """The YUV matrix (FFmpeg's number): as tagged; untagged, by size, as players do: HD is BT.709, smaller BT.601."""
-    if frame.format.is_rgb:
-        return None
-    if frame.colorspace in (0, 2, 3):  # RGB (which this is not), unspecified, reserved
-        return 1 if frame.width >= 1280 or frame.height > 576 else 5
-    matrix = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}.get(frame.colorspace)
-    if matrix is None:
-        raise clip.fail("decode-error", f"colour matrix {frame.colorspace} is not supported. Convert it to BT.709")
-    return matrix
-
-
-def _display_matrix(frame) -> tuple[int, int, int, int]:
-    """(a, b, c, d), each −1, 0 or 1: display x = a·x + c·y, display y = b·x + d·y of the stored picture."""
-    try:
-        matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # PyAV cannot list the side data of a frame that has a kind it does not know, such as EXIF
-        clockwise = -frame.rotation % 360 // 90
-        return ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))[clockwise]
-    if not matrices:
-        return (1, 0, 0, 1)
-    a, b, _, c, d, *_ = (float(v) for v in np.frombuffer(matrices[0], np.int32))
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return (1 if a >= 0 else -1, 0, 0, 1 if d >= 0 else -1)
-    return (0, 1 if b >= 0 else -1, 1 if c >= 0 else -1, 0)
-
-
-def _upright(picture: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:
-    a, b, c, d = turn
-    if a:
-        return picture[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]
-    return picture.T[:: 1 if b > 0 else -1, :: 1 if c > 0 else -1]
-
-
-def _whole_box(box_px, width: int, height: int) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (float(v) for v in box_px)
-    if not all(math.isfinite(v) for v in (x0, y0, x1, y1)):
-        raise InputError(f"box {tuple(box_px)} has a coordinate that is not a number")
-    box = (max(math.floor(x0), 0), max(math.floor(y0), 0), min(math.ceil(x1), width), min(math.ceil(y1), height))
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError(
-            f"box {tuple(box_px)} has nothing of the {width}x{height} picture; boxes are (x0, y0, x1, y1) in pixels"
-        )
-    return box
+        return _fail(path, "not-media", f"not a video in any format that signloom reads ({plain(error)})")
+    return _fail(path, "bad-header", f"a {header.kind} file whose header cannot be read: {plain(error)}")
 
 
 # --- a folder of pictures -----------------------------------------------------------------------------------------
@@ -673,7 +548,7 @@ def _iterate_pictures(pictures, path, first_frame, end_frame, box_px, limits) ->
             first = next(clip.decode(), None)
             if first is None:
                 raise clip.fail("no-frames", "no picture can be decoded")
-            look = _Look(clip, first[1], box_px)
+            look = Look(clip, first[1], box_px)
             size = size or (look.width, look.height)
             if (look.width, look.height) != size:
                 raise clip.fail(
@@ -716,6 +591,8 @@ def write_video(
     import av
 
     rate = exact_rate(fps)
+    if not 0 <= crf <= 51 or keyframe_every < 1:
+        raise InputError(f"crf must be 0–51 and keyframe_every at least 1; got {crf} and {keyframe_every}")
     path = Path(os.path.abspath(path))
     with atomic_write(path) as tmp:
         options = {"movflags": "+faststart+use_metadata_tags"}
@@ -731,7 +608,7 @@ def write_video(
                     stream = _new_stream(container, rate, shape, crf, keyframe_every)
                 elif frame.shape != shape:
                     raise InputError(f"frame {number} has shape {frame.shape}; frame 0 has {shape}")
-                picture = _yuv(frame)
+                picture = to_yuv420(frame)
                 picture.pts = number
                 picture.time_base = 1 / rate
                 container.mux(stream.encode(picture))
@@ -748,6 +625,8 @@ def _checked_frame(frame: np.ndarray, number: int) -> np.ndarray:
 
 
 def _new_stream(container, rate: Fraction, shape, crf: int, keyframe_every: int):
+    import av
+
     height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     # No B-frames: presentation order is decoding order, so every reader sees frame n at n / fps, without edit lists.
     options = {"crf": str(crf), "preset": "medium", "threads": "1", "bf": "0"}
@@ -759,64 +638,11 @@ def _new_stream(container, rate: Fraction, shape, crf: int, keyframe_every: int)
     context.thread_count = 1
     context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
     context.color_range = 1  # limited
-    return stream
-
-
-def _yuv(frame: np.ndarray):
-    import av
-    from av.video.reformatter import ColorRange, Colorspace, Interpolation
-
-    height, width = frame.shape[:2]
-    if height % 2 or width % 2:
-        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    source = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-    return source.reformat(
-        format="yuv420p",
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
-        threads=1,
-    )
-
-
-# --- pictures -----------------------------------------------------------------------------------------------------
-
-
-def import_cv2():
-    """OpenCV, imported late. Raises MissingExtraError with the install line where it or a system library is missing."""
     try:
-        import cv2
-    except ImportError as error:
-        what = str(error)
-        if "lib" in what and ".so" in what:
-            raise MissingExtraError(
-                f"OpenCV needs a system library that is not installed ({what}). Run: "
-                "sudo apt-get install libgl1 libglib2.0-0   (Debian, Ubuntu), or: "
-                "sudo dnf install mesa-libGL glib2   (Fedora, RHEL)"
-            ) from error
-        raise MissingExtraError(f"OpenCV is not installed ({what}). Run: pip install opencv-contrib-python") from error
-    return cv2
-
-
-def resize_shorter_side(frame: np.ndarray, shorter_px: int) -> np.ndarray:
-    """Resize uint8 (H, W, 3) so that its shorter side is ``shorter_px``; aspect kept to the nearest even longer side.
-
-    Downsizing averages areas (no aliasing), upsizing is cubic; pixel centres stand at +0.5 in both.
-    Raises InputError unless ``shorter_px`` is even and at least 2.
-    """
-    if shorter_px < 2 or shorter_px % 2:
-        raise InputError(f"shorter_px must be an even number from 2 up (video has even sides); got {shorter_px}")
-    height, width = frame.shape[:2]
-    scale = shorter_px / min(height, width)
-    new_h, new_w = (
-        shorter_px if side == min(height, width) else 2 * round(side * scale / 2) for side in (height, width)
-    )
-    if (new_h, new_w) == (height, width):
-        return frame
-    cv2 = import_cv2()
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(frame), (new_w, new_h), interpolation=how)
+        context.open()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise InputError(f"frames of {width}x{height} at {rate} fps cannot be encoded: {plain(error)}") from error
+    return stream
 
 
 # --- any file -----------------------------------------------------------------------------------------------------
@@ -825,7 +651,8 @@ def resize_shorter_side(frame: np.ndarray, shorter_px: int) -> np.ndarray:
 def content_hash(path: str | os.PathLike[str]) -> str:
     """BLAKE2b-128 of the file's bytes, in hex; of a folder of pictures, of all of them. Raises MediaError."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in _pictures(path) or [Path(path)]:
+    parts: list[Any] = [*_pictures(path)] or [path]
+    for part in parts:
         with _open_regular(part, None) as file:
             while block := file.read(1 << 20):
                 digest.update(block)

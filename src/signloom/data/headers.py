@@ -48,7 +48,7 @@ _TEXTS = (
     ("{", "JSON text, not a video"),
 )
 _MP4_FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof"})
-_MOST_INDEX_BYTES = 1 << 28
+_MOST_BYTES = 1 << 28  # read at once; no index or picture of a clip comes near
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def _refuse_text(head: bytes, path: str | os.PathLike[str]) -> None:
             return
         text = head[: error.start].decode("utf-8")
     text = text.lstrip("\ufeff \t\r\n")
+    if text[:1] == "P" and text[1:2] in "123456" and text[2:3].isspace():  # a netpbm picture may look like text
+        return
     if any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
         return
     for start, what in _TEXTS:
@@ -131,7 +133,7 @@ def _cut(what: str, wanted: int, size: int) -> str:
 
 
 def _mp4(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> Header:
-    offset, index, fragmented, cut = 0, False, False, None
+    offset, index, fragmented, still, cut = 0, False, False, False, None
     while offset + 8 <= size:
         length, name = struct.unpack(">I4s", _at(file, offset, 8))
         body = offset + 8
@@ -143,16 +145,16 @@ def _mp4(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> Header:
         if length < body - offset:
             break
         end = offset + length
-        if name == b"moof":
-            fragmented = True
+        fragmented = fragmented or name == b"moof"
+        still = still or name == b"meta"  # HEIC and AVIF pictures have one in place of an index
         if end > size and name in (b"ftyp", b"moov", b"moof", b"mdat"):
             cut = name.decode("ascii")
             break
         if name == b"moov":
             index = True
-            _check_mp4_claims(_at(file, body, min(end - body, _MOST_INDEX_BYTES)), size, path)
+            _check_mp4_claims(_at(file, body, min(end - body, _MOST_BYTES)), size, path)
         offset = end
-    if cut == "moov" or not index:
+    if cut == "moov" or not (index or still):
         what = _cut(f"the '{cut}' box", end, size) if cut else "cut off"
         why = "its index (the 'moov' box), without which no frame can be found, is not whole"
         raise MediaError(f"'{os.fspath(path)}': {what}; {why}", "truncated")
@@ -162,7 +164,7 @@ def _mp4(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> Header:
     return Header("MP4", indexed=not fragmented)
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     offset = 0
     while offset + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, offset)
@@ -178,21 +180,23 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _check_mp4_claims(moov: bytes, size: int, path: str | os.PathLike[str]) -> None:
-    for name, track in _boxes(moov):
+    for name, track in _boxes(memoryview(moov)):
         if name != b"trak":
             continue
+        pictures = any(handler[8:12] == b"vide" for handler in _inside(track, (b"mdia", b"hdlr")))
+        room = size if pictures else 64 * size  # packed sound has more samples than bytes, within reason
         for table in _inside(track, (b"mdia", b"minf", b"stbl", b"stsz")):
             if len(table) < 12:
                 continue
             each, count = struct.unpack_from(">II", table, 4)
-            if count * each > size or (each == 0 and 12 + 4 * count > len(table)):
+            if count * each > room or (each == 0 and 12 + 4 * count > len(table)):
                 raise MediaError(
-                    f"'{os.fspath(path)}': the header claims {count:,} frames, which cannot fit in {size:,} bytes",
+                    f"'{os.fspath(path)}': the header claims {count:,} samples, which cannot fit in {size:,} bytes",
                     "bad-header",
                 )
 
 
-def _inside(data: bytes, names: tuple[bytes, ...]) -> Iterator[bytes]:
+def _inside(data: memoryview, names: tuple[bytes, ...]) -> Iterator[memoryview]:
     for name, body in _boxes(data):
         if name == names[0]:
             if len(names) == 1:
@@ -264,6 +268,8 @@ def _has_idx1(file: BinaryIO, size: int) -> bool:
 
 
 def _gif(file: BinaryIO, size: int) -> str | None:
+    if size > _MOST_BYTES:
+        return None
     data = _at(file, 0, size)
     cut = f"cut off: the file ends at {size:,} bytes, in the middle of a picture"
     at = 13 + (3 * (2 << (data[10] & 7)) if size > 10 and data[10] & 0x80 else 0)
@@ -300,6 +306,8 @@ def _png(file: BinaryIO, size: int) -> str | None:
 
 
 def _jpeg(file: BinaryIO, size: int) -> str | None:
+    if size > _MOST_BYTES:
+        return None
     data = _at(file, 0, size)
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         return f"cut off: the file ends at {size:,} bytes, in the middle of a picture"

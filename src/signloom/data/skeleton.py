@@ -229,8 +229,8 @@ def _columns(pose: Pose) -> dict[int, int]:
 def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates relative to the signer: origin between the shoulders, unit = shoulder width.
 
-    Returns ``(xyz_TJC float32, present_TJ bool)``. Origin and unit are medians over the clip, so that the signer's own
-    movement stays. Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from
+    Returns ``(xyz_TJC float32, present_TJ bool)``. The origin is a median over the clip, so that the signer's own movement
+    stays; the unit is near the largest width seen, since a signer who turns looks narrower and never wider. Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from
     the hands' size; with neither, the box around all points. Sizes are ratios measured on adults: a hand's wrist to
     middle knuckle is about a quarter of the shoulder width.
     """
@@ -239,9 +239,11 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     both = present[:, left] & present[:, right]
     if both.any():
         origin = np.median((xyz[both, left] + xyz[both, right]) / 2, axis=0)
-        unit = float(np.median(np.linalg.norm(xyz[both, left, :2] - xyz[both, right, :2], axis=-1)))
+        unit = float(np.percentile(np.linalg.norm(xyz[both, left, :2] - xyz[both, right, :2], axis=-1), 90))
     else:
-        head = present[:, INDEX["nose"]]
+        # Some landmark tables know an eye and no nose.
+        face = next((INDEX[n] for n in ("nose", "right_eye", "left_eye") if present[:, INDEX[n]].any()), INDEX["nose"])
+        head = present[:, face]
         palms = [
             np.linalg.norm(xyz[seen, knuckle, :2] - xyz[seen, root, :2], axis=-1)
             for root, knuckle in (
@@ -253,7 +255,7 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
         points = xyz[present]
         if not len(points):
             return np.zeros_like(xyz), present
-        origin = np.median(xyz[head, INDEX["nose"]] if head.any() else points, axis=0)
+        origin = np.median(xyz[head, face] if head.any() else points, axis=0)
         if palms:
             unit = 4 * float(np.percentile(np.concatenate(palms), 75))
         else:

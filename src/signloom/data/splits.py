@@ -514,7 +514,7 @@ def _choose_units(
     """Unit → 0 train, 1 val, 2 test, as near to ``shares`` as whole units allow.
 
     Minimises the distance to the shares, labels without training clips above all, then labels that val or test lack.
-    All assignments are tried for up to 8 free units; otherwise a seeded local search moves and swaps units.
+    All assignments are tried for up to 7 free units; otherwise a seeded local search moves and swaps units.
     """
     index = {u: k for k, u in enumerate(units)}
     names = sorted({label for i in unit for label in roots.label_counts([i])})
@@ -556,7 +556,7 @@ def _choose_units(
     free = np.flatnonzero(fixed < 0)
     order = rng.permutation(free)  # ties are broken by the seed, not by the alphabet
     best, best_cost = fixed.copy(), float("inf")
-    if len(splits) ** len(free) <= 6561:
+    if len(splits) ** len(free) <= 2187:
         state = fixed.copy()
         for code in range(len(splits) ** len(free)):
             rest = code

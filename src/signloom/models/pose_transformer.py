@@ -29,7 +29,7 @@ TOUCHING = (0, 4, 8, 12, 20)
 PLACES = (0, 1, 2, 3, 4, 5, 6)
 PLACES_MIRRORED = (0, 2, 1, 4, 3, 6, 5)
 import os as _os
-ZW=float(_os.environ.get('ZW',1));FW=float(_os.environ.get('FW',1));IW=float(_os.environ.get('IW',1))
+IDF=float(_os.environ.get('IDF',1));FACEW=float(_os.environ.get('FACEW',1));PD=float(_os.environ.get('PD',0));LOC=float(_os.environ.get('LOC',1));ZW=float(_os.environ.get('ZW',1));FW=float(_os.environ.get('FW',1));IW=float(_os.environ.get('IW',1))
 REST_JOINTS = (0, 1, 2, 3, 4, 5, 6, 11, 12)  # of the body: nose, eyes, ears, shoulders, hips
 HAND_EXTRA = 5 + len(SHAPE_PAIRS) + len(TOUCHING) * len(PLACES)
 
@@ -144,7 +144,10 @@ class PoseTransformer(nn.Module):
         right = self._hand(x, z, present_BTJ, c.right_hand, PLACES, 1.0)
         left = self._hand(x, z, present_BTJ, c.left_hand, PLACES_MIRRORED, -1.0)
         face = self._face(x, present_BTJ)
-        joined = self.join(torch.cat([body, right, left, face], dim=-1)) * mask_BT.unsqueeze(-1)
+        if self.training and PD > 0:
+            body = body * (torch.rand(len(x), 1, 1) >= PD)
+            face = face * (torch.rand(len(x), 1, 1) >= PD)
+        joined = self.join(torch.cat([body*LOC, right, left, face*FACEW], dim=-1)) * mask_BT.unsqueeze(-1)
 
         h = self.shrink(joined.transpose(1, 2)).transpose(1, 2)
         mask = F.max_pool1d(mask_BT[:, None].to(h.dtype), c.stride, stride=c.stride, ceil_mode=True)[:, 0] > 0
@@ -170,7 +173,7 @@ class PoseTransformer(nn.Module):
         still = self._still(points, here)
         rest = torch.zeros_like(points)
         rest[:, :, list(REST_JOINTS)] = still[:, :, list(REST_JOINTS)].expand(-1, points.shape[1], -1, -1)
-        features = torch.cat([points - rest, bone - self._still(bone, here), motion * 4], dim=-1) * here.unsqueeze(-1)
+        features = torch.cat([points - IDF * rest, bone - IDF * self._still(bone, here), motion * 4], dim=-1) * here.unsqueeze(-1)
         return self.body(features, here, points[:, :, 0, :0])
 
     def _face(self, x_BTJC: Tensor, present_BTJ: Tensor) -> Tensor:
@@ -180,7 +183,7 @@ class PoseTransformer(nn.Module):
         middle = points.sum(2, keepdim=True) / flags.sum(2, keepdim=True).clamp(min=1)
         motion = torch.cat([_difference(points, here, n) for n in (1, 2)], dim=-1)
         shape = (points - middle) * flags
-        features = torch.cat([(shape - self._still(shape, here)) * 8, motion * 4], dim=-1) * flags
+        features = torch.cat([(shape - IDF * self._still(shape, here)) * 8 * FACEW, motion * 4 * FACEW], dim=-1) * flags
         return self.face(features, here, points[:, :, 0, :0])
 
     @staticmethod
@@ -223,6 +226,15 @@ class PoseTransformer(nn.Module):
             [points[:, :, 0], motion[:, :, 0, :2] * 4, FW * facing.clamp(-2, 2), IW * between.clamp(max=4), IW * apart.flatten(2)],
             dim=-1,
         )
+        place = LOC * torch.ones(len(extra), 1, 1)
+        if self.training and PD > 0:
+            which = torch.rand(len(extra), 1, 1, 1)
+            features = features * (which >= PD)
+            place = place * (torch.rand(len(extra), 1, 1) >= PD)
+            kk = (torch.rand(len(extra), 1, 1) >= PD).float()
+        else:
+            kk = 1.0
+        extra = torch.cat([extra[..., :4] * place, extra[..., 4:] * kk], dim=-1)
         return self.hand(features, here, extra)
 
 

@@ -117,6 +117,16 @@ def choose_split(manifest: Manifest, wanted: str, *, seed: int = 0) -> tuple[Man
     return apply_split(manifest, split), split
 
 
+SCHEME_WORDS = {"signer": "signer-disjoint", "source": "source-disjoint", "random": "random", "given": "given"}
+
+
+def describe_split(split: Split) -> dict[str, Any]:
+    """What a checkpoint and a report say about a split."""
+    held_out = split.details.get("held_out")
+    described = {"scheme": SCHEME_WORDS.get(split.scheme, split.scheme)}
+    return {**described, "detail": f"held out: {', '.join(held_out)}"} if held_out else described
+
+
 # --- training ---------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from signloom.report.words import count, percent
 
 
 def scale_line(entry: Mapping[str, Any], chance: float | None) -> str:
-    """A line from 0 to 100 % with the interval as a band, the value as a dot, and chance as a tick. Decoration: the
+    """A line from 0 to 100 % with the interval as a band, the value and chance as ticks. Decoration: the
     numbers stand beside it in words."""
     value, low, high = entry.get("value"), entry.get("low"), entry.get("high")
     if value is None:
@@ -22,7 +22,7 @@ def scale_line(entry: Mapping[str, Any], chance: float | None) -> str:
         parts.append(f'<span class="scale-band" style="left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"></span>')
     if chance is not None:
         parts.append(f'<span class="scale-chance" style="left:{100 * chance:.2f}%"></span>')
-    parts.append(f'<span class="scale-dot" style="left:{100 * value:.2f}%"></span>')
+    parts.append(f'<span class="scale-value" style="left:{100 * value:.2f}%"></span>')
     ends = '<span class="scale-end">0</span><span class="scale-end right">100%</span>'
     return f'<div class="scale" aria-hidden="true">{"".join(parts)}{ends}</div>'
 
@@ -92,7 +92,8 @@ def heatmap(labels: Sequence[str], chosen: Sequence[int], cells: Cells, totals: 
     lines = "".join(f"M{room} {head + i * side}h{k * side}M{room + i * side} {head}v{k * side}" for i in range(k + 1))
     return (
         f'<svg class="heatmap" id="heatmap" role="img" tabindex="0" aria-label="{text_of(title)}" '
-        f'aria-describedby="heatmap-readout" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'aria-describedby="heatmap-readout" viewBox="0 0 {width} {height}" '
+        f'style="width:{width}px;min-width:{0.8 * width:.0f}px" '
         f'font-size="{size}" data-left="{room}" data-top="{head}" data-side="{side}">'
         f'<path class="grid" d="{lines}"/>{"".join(drawn)}{"".join(names)}'
         f'<rect class="cursor" id="heatmap-cursor" width="{side}" height="{side}" visibility="hidden"/></svg>'

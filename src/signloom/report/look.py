@@ -48,10 +48,10 @@ section.first { border-top: 0; margin-top: 0; padding-top: 2rem; }
 .scale { position: relative; height: 2.6rem; margin: .9rem 0 0; }
 .scale span { position: absolute; }
 .scale-rail { left: 0; right: 0; top: .7rem; height: 2px; background: var(--rule); }
-.scale-band { top: .45rem; height: calc(.5rem + 2px); background: var(--hit); opacity: .28;
+.scale-band { top: .4rem; height: calc(.6rem + 2px); background: var(--hit); opacity: .3;
   border-radius: 3px; min-width: 2px; }
-.scale-dot { top: calc(.7rem + 1px); width: 12px; height: 12px; margin: -8px 0 0 -8px; border-radius: 50%;
-  background: var(--hit); border: 2px solid var(--paper); box-sizing: content-box; }
+.scale-value { top: .3rem; width: 4px; height: calc(.8rem + 2px); margin-left: -2px; border-radius: 2px;
+  background: var(--hit); }
 .scale-chance { top: .3rem; width: 2px; height: .85rem; margin-left: -1px; background: var(--soft); }
 .scale-end { top: 1.35rem; font-size: .75rem; color: var(--soft); }
 .scale-end.right { right: 0; }
@@ -105,7 +105,7 @@ details > :nth-child(2) { margin-top: .8rem; }
 
 td.heat { background: color-mix(in srgb, var(--miss) calc(var(--v) * 62%), transparent);
   padding-right: .8rem; }
-.heatmap { display: block; font-family: var(--sans); }
+.heatmap { display: block; max-width: 100%; height: auto; font-family: var(--sans); }
 .heatmap .grid, .reliability .grid { fill: none; stroke: var(--rule); stroke-width: 1; }
 .hit { fill: var(--hit); } .miss { fill: var(--miss); }
 .heatmap text { fill: var(--ink); }
@@ -116,7 +116,7 @@ td.heat { background: color-mix(in srgb, var(--miss) calc(var(--v) * 62%), trans
 .heatmap .cursor { fill: none; stroke: var(--ink); stroke-width: 2; pointer-events: none; }
 .beside { display: flex; flex-wrap: wrap; gap: 1rem 3.5rem; align-items: flex-start; }
 .beside > .matrix { flex: 0 1 auto; max-width: 100%; min-width: 0; }
-.beside > .matrix .readout { max-width: 28rem; }
+.beside > .matrix .readout { width: 0; min-width: 100%; }
 .beside > .list { flex: 1 1 20rem; max-width: 40rem; min-width: 0; }
 .beside h3 { margin-top: .6rem; }
 .readout { min-height: 3.2em; margin: .8rem 0 0; font-size: .93rem; }
@@ -173,7 +173,9 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1.5rem; max-width: no
   .clips { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .7rem; }
   .clips figure.missed { grid-column: 1 / -1; }
   th, td { padding-right: .6rem; }
-  td:has(> .bar) { min-width: 5.5rem; width: 34%; }
+  td:has(> .bar) { min-width: 5.5rem; width: 40%; }
+  .extra { display: none; }
+  td.n + td:not(.n), th.n + th:not(.n) { padding-left: .6rem; }
   .settings th { width: 45%; }
 }
 @media print {

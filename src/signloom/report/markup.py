@@ -50,11 +50,16 @@ def whole(n: int) -> Number:
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column; ``still`` ones cannot be sorted by, ``wide`` ones hold a bar."""
+    """A table's column; ``still`` ones cannot be sorted by, ``extra`` ones are not shown on a phone."""
 
     name: str
     number: bool = False
     still: bool = False
+    extra: bool = False
+
+    @property
+    def kind(self) -> str:
+        return " ".join(name for name, wanted in (("n", self.number), ("extra", self.extra)) if wanted)
 
 
 def table(
@@ -67,11 +72,10 @@ def table(
 ) -> str:
     """A table whose first column names the row; string cells are HTML already. It scrolls sideways when too wide."""
     head = "".join(
-        f'<th scope="col"{_class("n" if c.number else "")}{" data-still" if c.still else ""}>{text_of(c.name)}</th>'
-        for c in columns
+        f'<th scope="col"{_class(c.kind)}{" data-still" if c.still else ""}>{text_of(c.name)}</th>' for c in columns
     )
     body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(_cell(cell) for cell in row[1:])}</tr>\n' for row in rows
+        f'<tr><th scope="row">{row[0]}</th>{"".join(map(_cell, row[1:], columns[1:]))}</tr>\n' for row in rows
     )
     about = f"<caption>{text_of(caption)}</caption>" if caption else ""
     return (
@@ -125,14 +129,15 @@ def safe_json(value: Any) -> str:
     return "".join("\\ufffd" if 0xD800 <= ord(c) < 0xE000 else c for c in text)
 
 
-def _cell(cell: str | Number) -> str:
+def _cell(cell: str | Number, column: Column) -> str:
+    extra = " extra" if column.extra else ""
     if isinstance(cell, str):
-        return f"<td>{cell}</td>"
+        return f"<td{_class(extra.strip())}>{cell}</td>"
     value = "" if cell.value is None else f"{cell.value:.6g}"
     note = f"<br><small>{text_of(cell.note)}</small>" if cell.note else ""
-    if cell.heat is None:
-        return f'<td class="n" data-v="{value}">{text_of(cell.text)}{note}</td>'
-    return f'<td class="n heat" data-v="{value}" style="--v:{cell.heat:.3f}">{text_of(cell.text)}{note}</td>'
+    heat = "" if cell.heat is None else f' style="--v:{cell.heat:.3f}"'
+    kind = f"n{extra}{' heat' if heat else ''}"
+    return f'<td class="{kind}" data-v="{value}"{heat}>{text_of(cell.text)}{note}</td>'
 
 
 def _class(names: str) -> str:

@@ -273,7 +273,7 @@ def _pair(pair: Pair, embedded: Mapping[str, SmallClip] | None, call: bool) -> s
     signed, other = name_of(pair.signed), name_of(pair.taken_for)
     if call:
         (_, first), (_, second) = pair.missed["top"][:2]
-        note, heading = f"{percent(first)} against {percent(second)}", f"{signed}, nearly {other}"
+        note, heading = f"{percent(first)} against {percent(second)}", f"{signed}, followed by {other}"
     else:
         note = count(pair.n, "clip") + (f"; the other way round {pair.n_back:,}" if pair.n_back else "")
         heading = f'{signed} <span class="arrow" role="img" aria-label="taken for">→</span> {other}'

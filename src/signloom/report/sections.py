@@ -76,7 +76,7 @@ def folds_section(results: Results) -> str:
     seconds = [float(r["seconds"]) for r in runs if r.get("seconds") is not None]
     took = f" One run took {min(seconds):,.0f} to {max(seconds):,.0f} seconds." if seconds else ""
     method = f'<p class="quiet after">How: {text_of(folds["method"])}.</p>' if folds.get("method") else ""
-    caption = "Top-1 accuracy of what was held out; the darker, the more was missed"
+    caption = "Top-1 accuracy of what was held out; the stronger the shade, the more was missed"
     return (
         f"{scope(results)}<p>Each row was kept out of training in turn, then measured. "
         f"{text_of('; '.join(said))}.{text_of(took)}</p>"
@@ -118,7 +118,7 @@ def signers_section(results: Results) -> str:
         Column("Clips", True),
         Column("0 to 100%", still=True),
         Column("Top-1", True),
-        Column("Macro F1", True),
+        Column("Macro F1", True, extra=True),
     ]
     caption = "Top-1 accuracy, lowest first. Whisker: 95% interval over that signer’s clips." + (
         " Dashed line: chance." if chance is not None else ""
@@ -164,9 +164,10 @@ def _matrix(
     if len(labels) > MAX_HEATMAP_SIGNS:
         chosen = most_confused(cells, MAX_HEATMAP_SIGNS)
         inside = sum(m for r, c, m in ranked if r in chosen and c in chosen)
+        wrong = sum(m for _, _, m in ranked)
         note = (
-            f"<p>The matrix shows the {len(chosen)} signs with the most frequent mix-ups, of {len(labels):,}; {inside:,} "
-            f"of the {sum(m for _, _, m in ranked):,} mix-ups lie within it. The table has the others too.</p>"
+            f"<p>The matrix shows the {len(chosen)} signs with the most frequent mix-ups, of {len(labels):,}; "
+            f"{inside:,} of the {wrong:,} mix-ups lie within it. The table has the others too.</p>"
         )
     if not chosen:
         return "", ""
@@ -177,8 +178,8 @@ def _matrix(
         "cells": [[place[r], place[c], m] for (r, c), m in cells.items() if r in place and c in place],
     }
     title = (
-        f"Confusion matrix of {count(len(chosen), 'sign')}: a row for each sign that was signed, a column for each sign "
-        "it was taken for. The arrow keys move from cell to cell."
+        f"Confusion matrix of {count(len(chosen), 'sign')}: a row for each sign that was signed, a column for each "
+        "sign it was taken for. The arrow keys move from cell to cell."
     )
     return (
         f'{note}<ul class="legend"><li><span class="swatch own"></span>recognised</li>'
@@ -279,8 +280,8 @@ def confidence_section(results: Results) -> str:
     if nll is not None:
         said += f" Negative log likelihood: {nll:.3f}."
     key = (
-        "Dots on the dashed line would be perfect; below it, the recogniser is too sure of itself. Larger dots stand for "
-        "more clips, which the bars beneath count."
+        "Dots on the dashed line would be perfect; below it, the recogniser is too sure of itself. Larger dots stand "
+        "for more clips, which the bars beneath count."
     )
     columns = [
         Column("Stated confidence"),

@@ -122,7 +122,7 @@ def headline_sentences(results: Results) -> list[str]:
     top1, n_clips = number_of(metrics.get("top1")), int(metrics.get("n_clips") or 0)
     if top1 is not None and n_clips:
         right = round(top1 * n_clips)
-        per_hundred = "" if n_clips == 100 or folds else f": {_of_hundred(top1)}"
+        per_hundred = "" if n_clips <= 100 or folds else f": {_of_hundred(top1)}"
         said.append(
             f"Of {whose_clips(results, n_clips)}, {right:,} {'was' if right == 1 else 'were'} recognised{per_hundred}."
         )
@@ -135,11 +135,9 @@ def headline_sentences(results: Results) -> list[str]:
 def _of_hundred(share: float) -> str:
     if 0 < share < 0.01:
         return f"1 in {round(1 / share):,}"
-    hundredths = 100 * share
-    shown = f"{hundredths:.0f}"
-    if (share < 1 and shown == "100") or (share > 0 and shown == "0"):
-        shown = f"{hundredths:.1f}" if 0.05 <= hundredths < 99.95 else ("almost 100" if share > 0.5 else "almost none")
-    return f"{shown} in 100"
+    if 0.995 <= share < 1:
+        return f"over {math.floor(1000 * share) / 10:g} in 100"
+    return f"{100 * share:.0f} in 100"
 
 
 def warnings(results: Results) -> list[str]:
@@ -165,7 +163,7 @@ def warnings(results: Results) -> list[str]:
         )
     if 0 < n_clips < FEW_CLIPS:
         found.append(f"Only {count(n_clips, 'clip')} were measured; look at the interval, not at the single number.")
-    if len(signer_names(results)) == 1 and not results.get("runs"):
+    if len(results.get("per_signer") or ()) == 1 and not results.get("runs"):
         found.append("One signer only: another may be recognised much better or worse.")
     empty = sum(1 for row in results.get("per_class") or [] if not row.get("n_clips"))
     if empty:

@@ -152,27 +152,27 @@ def _columns(table: Table, asked: Mapping[str, str | int]) -> tuple[dict[str, in
     if table.header is not None:
         plain = [_plain(n) for n in table.header]
         for name, names in GUESSES.items():
-            column = next((plain.index(n) for n in names if n in plain and plain.index(n) in free), None)
-            if name not in where and column is not None:
-                if name == "id" and len({row[column] for row in table.rows}) < len(table.rows):
+            k = next((plain.index(n) for n in names if n in plain and plain.index(n) in free), None)
+            if name not in where and k is not None:
+                if name == "id" and len({row[k] for row in table.rows}) < len(table.rows):
                     continue
-                where[name] = column
-                free.remove(column)
-                guessed.append(f"{name} = '{table.header[column]}'")
+                where[name] = k
+                free.remove(k)
+                guessed.append(f"{name} = '{table.header[k]}'")
     if "file" not in where:
-        column = _file_column(table, free)
-        if column is None:
+        found = _file_column(table, free)
+        if found is None:
             raise InputError(f"'{table.path}': no column looks like file names. {_how_to(table)}")
-        where["file"] = column
-        free.remove(column)
-        guessed.append(f"file = column {column}")
+        where["file"] = found
+        free.remove(found)
+        guessed.append(f"file = column {found}")
     if "label" not in where and table.header is None:
-        column = _label_column(table, free)
-        if column is None:
+        found = _label_column(table, free)
+        if found is None:
             raise InputError(f"'{table.path}': cannot tell which column is the label. {_how_to(table)}")
-        if column >= 0:
-            where["label"] = column
-            guessed.append(f"label = column {column}")
+        if found >= 0:
+            where["label"] = found
+            guessed.append(f"label = column {found}")
     if guessed:
         notes.append(f"'{table.path.name}': read {', '.join(guessed)}; say otherwise with --option columns=…")
     if "label" not in where:

@@ -205,7 +205,7 @@ def landmarks_to_pose(path: str | Path, *, fps: float = FPS) -> Pose:
     eye = np.concatenate([face, np.zeros((len(face), 1))], axis=1)[:, None]
     points = np.concatenate([eye, left, right], axis=1) * np.array([WIDTH_PX, HEIGHT_PX, 1.0])
     seen = np.isfinite(points).all(-1)
-    data = ma.masked_array(
+    data: ma.MaskedArray = ma.masked_array(
         np.nan_to_num(points).astype(np.float32)[:, None], mask=np.repeat(~seen[:, None, :, None], 3, axis=3)
     )
 

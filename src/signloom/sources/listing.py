@@ -87,7 +87,7 @@ def list_media(root: str | Path, suffixes: Iterable[str] = MEDIA_SUFFIXES) -> Li
             suffix = os.path.splitext(entry.name)[1].lower()
             if entry.name.startswith("."):
                 skip(relative, "hidden")
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 if descend(Path(entry.path), relative + "/") == 0 and suffix in wanted:
                     files.append(relative)
             elif suffix not in wanted:
@@ -100,6 +100,13 @@ def list_media(root: str | Path, suffixes: Iterable[str] = MEDIA_SUFFIXES) -> Li
 
     descend(root, "")
     return Listing(root, tuple(sorted(files)), dict(sorted(skipped.items())), tuple(skipped_files))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a circular link: listed as a clip, so that probing names it
+        return False
 
 
 def _is_text(name: str) -> bool:

@@ -74,11 +74,12 @@ def read_table(
             raise InputError(f"delimiter '{delimiter}' must be one character, or tab, comma, semicolon, space")
     delimiter = delimiter or sniff_delimiter(text.splitlines()[:200])
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    rows, lines = [], []
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
     try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append(tuple(cell.strip() for cell in row))
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append(tuple(cell.strip() for cell in cells))
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(f"'{path}' line {reader.line_num}: {error}") from error

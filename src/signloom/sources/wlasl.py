@@ -57,7 +57,7 @@ def read_wlasl(
     if root.is_file():
         json_file, root = json_file or root, root.parent
     file = Path(json_file) if json_file is not None else _find_json(root)
-    cut = already_cut if already_cut == "auto" else as_bool(already_cut, "already_cut")
+    cut = None if already_cut == "auto" else as_bool(already_cut, "already_cut")
     with_boxes = as_bool(boxes, "boxes")
     try:
         content = json.loads(read_text(file))
@@ -82,9 +82,7 @@ def read_wlasl(
     for entry in entries:
         by_id = here.get(entry["video_id"], [])
         by_site = here.get(entry["youtube"], []) if entry["youtube"] else []
-        is_cut = bool(by_id) if cut == "auto" else cut
-        if cut == "auto" and not by_id and not by_site:
-            is_cut = True
+        is_cut = cut if cut is not None else bool(by_id) or not by_site
         places = (by_id or by_site) if is_cut else (by_site or by_id)
         record = _record(entry, is_cut, with_boxes)
         wanted.append(Wanted(record, tuple(places) or (f"videos/{entry['video_id']}.mp4",)))

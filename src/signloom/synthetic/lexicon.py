@@ -184,8 +184,8 @@ LEXICON: tuple[Sign, ...] = (
     ),
     Sign(
         "JARO",
-        "thumb and little finger out, twisting",
-        Hand("wye", "near", "out", "up", turn=Turn("twist", 50, 2)),
+        "thumb and little finger out, twisting at the side",
+        Hand("wye", "wide", "out", "up", turn=Turn("twist", 50, 2)),
     ),
     Sign(
         "KIMA",

@@ -130,6 +130,12 @@ class _Layer:
         self.normal = np.zeros((3, h, w), np.float32)
         self.colour = np.zeros((3, h, w), np.float32)
 
+    def clear(self) -> None:
+        """Forget everything drawn, keeping the memory."""
+        self.near.fill(_FAR)
+        self.normal.fill(0)
+        self.colour.fill(0)
+
     def covered(self) -> np.ndarray:
         """Where there is anything, bool (h, w)."""
         return self.near > _FAR / 2
@@ -413,7 +419,7 @@ class Person:
         self._blob(layer, chest + [0, 0.15 * z, 0.02], (0.168 * (g * z) ** 0.5, 0.20, 0.115 * g), eye, cloth, 0.04)
         for side, sign in ((RIGHT, -1), (LEFT, 1)):
             neck, tip = chest + [sign * 0.035, -0.012, 0.02], motion.shoulders[k, side]
-            self._cone(layer, neck, tip + [-sign * 0.012, 0.012, 0.004], 0.050, 0.047 * g**0.5, cloth, 0.03)
+            self._cone(layer, neck, tip + [-sign * 0.006, 0.008, 0.004], 0.050, 0.048 * g**0.5, cloth, 0.03)
             # The armhole: the torso swells towards the arm, which is drawn by itself, so that no seam shows.
             upper = tip + (motion.elbows[k, side] - tip) * 0.4
             self._cone(layer, tip, upper, 0.048 * g**0.5 * z, 0.045 * g**0.5 * z, cloth, 0.035)
@@ -426,26 +432,31 @@ class Person:
         cv2 = import_cv2()
 
         s = self.signer
-        origin = self.camera.project(chest)
-        y, x = _pixel_centres(layer)
+        origin, grain = self.camera.project(chest), self.camera.scale
+        found = layer.window(origin[0] - 0.27 * grain, origin[1] - 0.15 * grain, origin[0] + 0.27 * grain, layer.y1)
+        if found is None:
+            return
+        where, x, y = found
+        colour = layer.colour[(slice(None), *where)]
         turn = np.radians(self.camera.scene.roll_deg)
-        cos, sin = np.cos(turn) / self.camera.scale, np.sin(turn) / self.camera.scale
+        cos, sin = np.float32(np.cos(turn) / grain), np.float32(np.sin(turn) / grain)
         u, v = x - np.float32(origin[0]), y - np.float32(origin[1])
-        across = u * np.float32(cos) + v * np.float32(sin)
-        down = v * np.float32(cos) - u * np.float32(sin)
+        across, down = u * cos + v * sin, v * cos - u * sin
         size = self.folds.shape[0]
-        at_x = np.mod(across * np.float32(size / 0.55), np.float32(size))
-        at_y = np.mod(down * np.float32(size / 0.55), np.float32(size))
+        tiles = np.float32(size / 0.55)
+        at_x, at_y = np.mod(across * tiles, np.float32(size)), np.mod(down * tiles, np.float32(size))
         shade = cv2.remap(self.folds, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         if s.stripes:
             shade = shade * (1 + np.float32(s.stripes) * np.clip(6 * np.sin(down * np.float32(114.0)), -1, 1))
-        layer.colour *= shade
+        colour *= shade
         if s.hair_style != "scarf":
+            top = slice(0, int(0.35 * grain))
+            colour, across, down = colour[:, top], across[top], down[top]
             deep = np.float32(s.neckline + 0.03)
             line = deep * (1 - (across * np.float32(1 / 0.082)) ** 2) - down  # above 0: skin
             line = np.where(np.abs(across) < 0.095, line, np.float32(-1))
-            np.copyto(layer.colour, _planes(self.skin * 0.98), where=line > 0)
-            layer.colour *= np.where(np.abs(line + np.float32(0.004)) < 0.004, np.float32(0.84), np.float32(1))
+            np.copyto(colour, _planes(self.skin * 0.98), where=line > 0)
+            colour *= np.where(np.abs(line + np.float32(0.004)) < 0.004, np.float32(0.84), np.float32(1))
 
     # -- head
 
@@ -549,7 +560,7 @@ class Person:
         lower = elbow + (wrist - elbow) * 0.28
         neck = elbow + (wrist - elbow) * 0.86
         u, f = s.upper_arm_m, s.forearm_m
-        part(shoulder, upper, 0.046 * g * z, 0.0425 * g * z, 0.0, u * 0.5, 0.01)
+        part(shoulder + [0, 0.006, 0], upper, 0.045 * g * z, 0.0425 * g * z, 0.0, u * 0.5, 0.01)
         part(upper, elbow, 0.0425 * g * z, 0.0345 * g * z, u * 0.5, u, 0.015)
         part(elbow, lower, 0.0345 * g * z, 0.0365 * g * z, u, u + f * 0.28, 0.02)
         part(lower, neck, 0.0365 * g * z, 0.0265 * z, u + f * 0.28, u + f * 0.86, 0.02)
@@ -807,7 +818,7 @@ def render(
     """The frames of ``motion``, uint8 (H, W, 3) RGB, one by one; ``size_px`` is (width, height).
 
     ``rng`` draws the camera's noise (none without it). ``dots`` are (points (T, 3) in metres, radius in metres, colour)
-    drawn in front of everything, for checking where a joint lies.
+    drawn as balls in front of everything, to see where a joint lies.
     """
     cv2 = import_cv2()
 
@@ -818,11 +829,18 @@ def render(
     wall = background(scene, Camera(scene, width, height))
     person = Person(signer, fine)
     light = _Light(scene, fine)
-    grain = None if rng is None else rng.standard_normal((3, height + 16, width + 16)).astype(np.float32) * np.float32(scene.noise)
+    grain = None
+    if rng is not None:
+        grain = rng.standard_normal((height + 16, width + 16, 3), dtype=np.float32) * np.float32(scene.noise)
     x0, y0, x1, y1 = _reach(motion, fine)
+    canvas = _Layer(*(v * FINE // COARSE for v in (x0, y0, x1, y1)))
     for k in range(len(motion)):
-        canvas = _Layer(*(v * FINE // COARSE for v in (x0, y0, x1, y1)))
+        canvas.clear()
         person.draw(canvas, motion, k)
+        for points, radius_m, rgb in dots:
+            at = fine.project(points[k]) + [0, 0, 10 * fine.scale]  # in front of everything
+            radius = radius_m * float(fine.magnification(points[k]))
+            canvas.cone(at, at, radius, radius, np.array(rgb) / 255)
         lit = np.zeros((height, width, 4), np.float32)
         lit[y0:y1, x0:x1] = cv2.resize(light.lit(canvas), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         cover = lit[..., 3:]
@@ -833,11 +851,10 @@ def render(
         if scene.blur_px:
             image = cv2.GaussianBlur(image, (0, 0), scene.blur_px)
         if grain is not None and rng is not None:
-            j, i, c = int(rng.integers(17)), int(rng.integers(17)), rng.permutation(3)
-            image = image + np.moveaxis(grain[c, j : j + height, i : i + width], 0, -1)
-        for points, radius, colour in dots:
-            _dot(image, fine, points[k], radius, colour)
-        yield np.clip(image + np.float32(0.5), 0, 255).astype(np.uint8)
+            j, i = (int(v) for v in rng.integers(17, size=2))
+            image += grain[j : j + height, i : i + width]
+        image += np.float32(0.5)
+        yield np.clip(image, 0, 255, out=image).astype(np.uint8)
 
 
 def _reach(motion: Motion, fine: Camera) -> tuple[int, int, int, int]:
@@ -851,18 +868,6 @@ def _reach(motion: Motion, fine: Camera) -> tuple[int, int, int, int]:
     high = np.clip(p.max(0) + margin, FINE, size)
     x0, y0 = (int(v) for v in low)
     return x0, y0, int(-(-high[0] // FINE)) * COARSE, fine.height_px // FINE * COARSE
-
-
-def _dot(image: np.ndarray, fine: Camera, point: np.ndarray, radius_m: float, colour: tuple[int, int, int]) -> None:
-    """An anti-aliased disc of the given colour, drawn on the fine grid as the rest of the picture is."""
-    cv2 = import_cv2()
-
-    x, y, _ = fine.project(point)
-    r = radius_m * fine.magnification(point)
-    yy, xx = np.mgrid[0 : fine.height_px, 0 : fine.width_px] + 0.5
-    inside = ((xx - x) ** 2 + (yy - y) ** 2 < r * r).astype(np.float32)
-    share = cv2.resize(inside, image.shape[1::-1], interpolation=cv2.INTER_AREA)[..., None]
-    image += share * (np.array(colour, np.float32) - image)
 
 
 class _Light:
@@ -918,12 +923,13 @@ class _Light:
         return np.clip(around, 0, np.float32(strength), out=around)
 
     def shadowed(self, wall: np.ndarray, cover: np.ndarray) -> np.ndarray:
-        """The wall with the signer's soft shadow on it."""
+        """The wall with the signer's soft shadow on it, a new array."""
         cv2 = import_cv2()
 
         h, w = wall.shape[:2]
-        small = cv2.resize(cover[..., 0], (w // 8, h // 8), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(cover, (w // 8, h // 8), interpolation=cv2.INTER_AREA)
         shift = np.float32([[1, 0, -self.lamp[0] * h / 8 * 0.12], [0, 1, -self.lamp[1] * h / 8 * 0.08]])
         small = cv2.warpAffine(small, shift, (w // 8, h // 8), borderMode=cv2.BORDER_REPLICATE)
         small = cv2.GaussianBlur(small, (0, 0), h / 8 * 0.035)
-        return wall * (1 - np.float32(0.28) * cv2.resize(small, (w, h)))[..., None]
+        shade = cv2.resize(1 - np.float32(0.28) * small, (w, h))
+        return wall * shade[..., None]

@@ -1,0 +1,178 @@
+"""The training loop: that it learns, resumes exactly, refuses a foreign state, and stops when it diverges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from signloom.data.batch import PoseSet
+from signloom.data.skeleton import JOINTS, PARENT, PARTS
+from signloom.errors import CheckpointError, DivergedError, InputError
+from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from signloom.learning.classify import ClassifyPoses, score_poses
+from signloom.learning.fit import fit
+from signloom.learning.recipe import Schedule
+from signloom.learning.task import epoch_rows
+from signloom.models import build
+from signloom.steps.pose_augment import PoseAugment
+from signloom.steps.pose_input import PoseInput
+
+SCHEDULE = Schedule(epochs=4, least_steps=0, batch_size=8, learning_rate=3e-3, ema=0.5)
+T = 12
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # these models are too small to share
+    yield
+    torch.set_num_threads(threads)
+
+
+def toy(n=32, seed=0):
+    """Two signs that differ in where the right hand goes."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % 2
+    xyz = rng.normal(0, 0.1, (n, T, len(JOINTS), 3)).astype(np.float32)
+    xyz[:, :, PARTS["right_hand"], 1] += np.where(label, 1.0, -1.0)[:, None, None] * np.linspace(0, 1, T)[:, None]
+    return PoseSet(tuple(f"c{i}" for i in range(n)), xyz, np.ones(xyz.shape[:3], bool), label.astype(np.int64))
+
+
+def small_model(seed=0):
+    torch.manual_seed(seed)
+    parts = {name: (where.start, where.stop) for name, where in PARTS.items()}
+    parents = tuple(int(p) for p in PARENT)
+    return build(
+        "pose_transformer",
+        {"n_classes": 2, "parents": parents, **parts, "n_frames": T, "width": 16, "depth": 1, "heads": 2},
+    )
+
+
+def train(folder, *, task=None, schedule=SCHEDULE, run_hash="h", **kwargs):
+    task = task or ClassifyPoses(toy(), toy(16, seed=1), PoseAugment())
+    return fit(small_model(), task, schedule, folder, seed=3, run_hash=run_hash, quiet=True, **kwargs)
+
+
+def test_it_learns_a_toy_and_keeps_the_weights_that_validate_best(tmp_path):
+    result = train(tmp_path, schedule=replace(SCHEDULE, epochs=15))
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert result.metrics["top1"] == max(row["val_top1"] for row in result.history) == 1.0
+    model = small_model()
+    model.load_state_dict(result.best)
+    assert (score_poses(model, toy(20, seed=2)).argmax(1) == toy(20).label_N).mean() > 0.9
+    assert any((tmp_path / "log").iterdir())
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 6, 11])
+def test_a_run_killed_anywhere_ends_with_the_same_weights(tmp_path, monkeypatch, at):
+    monkeypatch.setattr("signloom.learning.fit.SAVE_EVERY_S", 0.0)  # a state after every step
+    undisturbed = train(tmp_path / "a")
+
+    class Dies(ClassifyPoses):
+        steps = 0
+
+        def train_batch(self, rows, generator):
+            Dies.steps += 1
+            if Dies.steps == at + 1:
+                raise Killed
+            return super().train_batch(rows, generator)
+
+    with pytest.raises(Killed):
+        train(tmp_path / "b", task=Dies(toy(), toy(16, seed=1), PoseAugment()))
+    resumed = train(tmp_path / "b")
+    assert resumed.history == undisturbed.history
+    assert resumed.metrics == undisturbed.metrics
+    for name, value in undisturbed.best.items():
+        assert torch.equal(value, resumed.best[name]), name
+
+
+def test_a_state_of_another_run_is_refused(tmp_path):
+    train(tmp_path)
+    with pytest.raises(InputError, match="another recipe"):
+        train(tmp_path, run_hash="other")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_so(tmp_path):
+    with pytest.raises(DivergedError, match="learning rate"):
+        train(tmp_path, schedule=replace(SCHEDULE, learning_rate=1e25, clip_norm=1e30, warmup=0.0))
+
+
+def test_every_clip_is_seen_once_an_epoch_and_epochs_differ():
+    rows = [r for batch in epoch_rows(21, 4, seed=0, epoch=0) for r in batch]
+    assert len(rows) == len(set(rows)) == 20  # the odd one out would be a batch of one
+    assert rows != [r for batch in epoch_rows(21, 4, seed=0, epoch=1) for r in batch]
+    assert list(epoch_rows(1, 4, seed=0, epoch=0)) == [[0]]
+
+
+def test_without_validation_the_last_weights_are_kept(tmp_path):
+    result = train(tmp_path, task=ClassifyPoses(toy(), None, PoseAugment()))
+    assert result.metrics == {"epoch": 4}
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------
+
+
+def saved(folder):
+    model = small_model().eval()
+    streams = {"pose": {"extractor": "x", "version": 1}}
+    save_checkpoint(Checkpoint("pose_transformer", model, ("A", "ب"), PoseInput(T), streams, 1.5), folder)
+    return model
+
+
+def test_a_checkpoint_reads_back_whole(tmp_path):
+    model = saved(tmp_path)
+    back = load_checkpoint(tmp_path)
+    assert back.labels == ("A", "ب")
+    assert back.inputs == PoseInput(T)
+    assert back.temperature == 1.5
+    np.testing.assert_array_equal(score_poses(back.model, toy()), score_poses(model, toy()))
+    assert not list(tmp_path.glob("*.pkl")) + list(tmp_path.glob("*.pt"))
+
+
+def test_another_estimator_is_refused_with_the_difference_and_the_way_out(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(CheckpointError, match=r"version: got 2, expected 1.*signloom train corpus"):
+        load_checkpoint(tmp_path).check_stream("pose", {"extractor": "x", "version": 2}, "corpus")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("config.json", b"{", "broken"),
+        ("config.json", b'{"format": "other", "version": 1}', "other"),
+        ("model.safetensors", b"\x80\x04junk", "cannot be read"),
+        ("model.safetensors", None, "cannot be read"),
+    ],
+)
+def test_a_broken_checkpoint_is_named(tmp_path, file, content, says):
+    saved(tmp_path)
+    if content is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(CheckpointError, match=says):
+        load_checkpoint(tmp_path)
+
+
+def test_tensors_that_do_not_fit_are_listed(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    saved(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["head.1.bias"] = torch.zeros(3)
+    tensors["stray"] = torch.zeros(1)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"head\.1\.bias: got \(3,\), expected \(2,\).*stray"):
+        load_checkpoint(tmp_path)
+
+
+def test_no_checkpoint_says_what_was_expected(tmp_path):
+    with pytest.raises(CheckpointError, match="signloom train --out"):
+        load_checkpoint(tmp_path)
