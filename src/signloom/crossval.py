@@ -55,8 +55,18 @@ def run(args: argparse.Namespace) -> int:
     file = write_json(args.out / "evaluation.json", results)
     page = write_report(results, args.out / "report.html", embed_clips=not args.no_clips)
     if args.json:
-        print(json.dumps({"cross_validation": results["cross_validation"], "runs": results["runs"],
-                          "split": results["split"], "results": str(file), "report": str(page)}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {
+                    "cross_validation": results["cross_validation"],
+                    "runs": results["runs"],
+                    "split": results["split"],
+                    "results": str(file),
+                    "report": str(page),
+                },
+                ensure_ascii=False,
+            )
+        )
     else:
         print("\n".join(summary_lines(results)))
         print(f"figures: {file}\nreport:  {page}")

@@ -50,8 +50,18 @@ def run(args: argparse.Namespace) -> int:
     file = write_json(out / f"evaluation-{args.on}.json", results)
     page = write_report(results, out / "report.html", embed_clips=not args.no_clips)
     if args.json:
-        print(json.dumps({"metrics": results["metrics"], "per_signer": results["per_signer"], "split": results["split"],
-                          "results": str(file), "report": str(page)}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {
+                    "metrics": results["metrics"],
+                    "per_signer": results["per_signer"],
+                    "split": results["split"],
+                    "results": str(file),
+                    "report": str(page),
+                },
+                ensure_ascii=False,
+            )
+        )
     else:
         print("\n".join(summary_lines(results)))
         print(f"figures: {file}\nreport:  {page}")

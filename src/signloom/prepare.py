@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 A killed run goes on where it was when the same command is given again. Clips that fail are listed, with reasons, in
 failures.jsonl; the exit code is then 3."""
-    parser.add_argument("videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus made by `signloom synth`")
+    parser.add_argument(
+        "videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the corpus folder to write")
     parser.add_argument("--source", default="auto", help="how to read it; `--source help` lists what there is")
     parser.add_argument("--pattern", help="where the names stand, e.g. '{signer}/{label}/{take}.mp4'")
@@ -85,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
             f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {summary['signers'] or 'no known'} signers "
             f"({made} made now in {seconds:.0f} s, at most {summary['peak_memory_per_worker_mb']} MB a worker)"
         )
-        hands = [max(r.extra["seen"]["left_hand"], r.extra["seen"]["right_hand"]) for r in prepared if r.extra.get("seen")]
+        hands = [
+            max(r.extra["seen"]["left_hand"], r.extra["seen"]["right_hand"]) for r in prepared if r.extra.get("seen")
+        ]
         blind = sum(h == 0 for h in hands)
         if blind:
             print(f"  in {blind} clips no hand was ever found; signloom doctor can show them")

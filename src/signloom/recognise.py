@@ -12,7 +12,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "The main job in one command: prepare the videos, split them by signer, train, measure, report."
+    parser.description = (
+        "The main job in one command: prepare the videos, split them by signer, train, measure, report."
+    )
     parser.epilog = """examples:
   signloom recognise videos/ --out runs/mine                                      videos/<label>/<clip>.mp4
   signloom recognise videos/ --pattern '{signer}/{label}/{take}.mp4' --out runs/mine

@@ -74,4 +74,3 @@ def run(args: argparse.Namespace) -> int:
             f"({summary['split']} split). Next: signloom evaluate {args.out} {args.corpus}"
         )
     return 0
-

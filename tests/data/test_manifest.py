@@ -59,7 +59,9 @@ def test_no_manifest_means_an_unfinished_corpus_and_the_error_says_so(tmp_path):
 
 
 def test_a_missing_stream_is_named_with_the_command_that_makes_it(tmp_path):
-    with pytest.raises(MissingStreamError, match=r"clip 'a': the test needs stream 'pose'; it has video.*--streams pose"):
+    with pytest.raises(
+        MissingStreamError, match=r"clip 'a': the test needs stream 'pose'; it has video.*--streams pose"
+    ):
         corpus(tmp_path).records[0].path("pose", tmp_path, "the test")
 
 

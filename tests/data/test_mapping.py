@@ -30,9 +30,7 @@ def tasks(*names, folder=None, stamp=""):
 
 
 def test_one_bad_clip_never_ends_a_run_and_each_is_named_with_its_reason():
-    outcomes = map_clips(
-        work, tasks("a", "hang", "die", "raise", "broken", "b"), workers=2, timeout_s=3, quiet=True
-    )
+    outcomes = map_clips(work, tasks("a", "hang", "die", "raise", "broken", "b"), workers=2, timeout_s=3, quiet=True)
     assert [o.id for o in outcomes] == ["a", "hang", "die", "raise", "broken", "b"]
     assert [o.reason for o in outcomes] == [None, "timeout", "crashed", "error", "no-frames", None]
     assert "signal 9" in outcomes[2].message

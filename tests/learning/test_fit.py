@@ -36,7 +36,7 @@ def toy(n=32, seed=0):
     """Two signs that differ in where the right hand goes."""
     rng = np.random.default_rng(seed)
     label = np.arange(n) % 2
-    xyz = rng.normal(0, 0.1, (n, T, len(JOINTS), 3)).astype(np.float32)
+    xyz = rng.normal(0, 0.02, (n, T, len(JOINTS), 3)).astype(np.float32)
     xyz[:, :, PARTS["right_hand"], 1] += np.where(label, 1.0, -1.0)[:, None, None] * np.linspace(0, 1, T)[:, None]
     return PoseSet(tuple(f"c{i}" for i in range(n)), xyz, np.ones(xyz.shape[:3], bool), label.astype(np.int64))
 
@@ -57,9 +57,9 @@ def train(folder, *, task=None, schedule=SCHEDULE, run_hash="h", **kwargs):
 
 
 def test_it_learns_a_toy_and_keeps_the_weights_that_validate_best(tmp_path):
-    result = train(tmp_path, schedule=replace(SCHEDULE, epochs=15))
+    result = train(tmp_path, schedule=replace(SCHEDULE, epochs=40))
     assert result.history[-1]["loss"] < result.history[0]["loss"]
-    assert result.metrics["top1"] == max(row["val_top1"] for row in result.history) == 1.0
+    assert result.metrics["top1"] == max(row["val_top1"] for row in result.history) > 0.9
     model = small_model()
     model.load_state_dict(result.best)
     assert (score_poses(model, toy(20, seed=2)).argmax(1) == toy(20).label_N).mean() > 0.9

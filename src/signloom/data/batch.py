@@ -53,7 +53,8 @@ class Batch:
 class PoseSet:
     """The poses of many clips in memory, ready for a model: about 0.05 MB a clip at 48 frames.
 
-    ``xyz_NTJC`` float32 (N, T, J, 3) in body units, ``present_NTJ`` bool, ``label_N`` int64 or None, ``ids`` of length N.
+    ``xyz_NTJC`` float32 (N, T, J, 3) in body units, ``present_NTJ`` bool, ``label_N`` int64 or None, ``ids`` of
+    length N.
     """
 
     ids: tuple[str, ...]

@@ -154,7 +154,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"'{file}' is not a signloom manifest: {error}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InputError(f"'{file}' is not a signloom manifest: its first line lacks \"format\": \"{FORMAT}\"")
+        raise InputError(f'\'{file}\' is not a signloom manifest: its first line lacks "format": "{FORMAT}"')
     if header.get("version") != FORMAT_VERSION:
         raise InputError(
             f"'{file}' has manifest version {header.get('version')!r}; this signloom reads {FORMAT_VERSION}"

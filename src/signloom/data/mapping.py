@@ -29,7 +29,7 @@ from signloom.errors import InputError, MediaError, MissingExtraError, SignloomE
 
 @dataclass(frozen=True)
 class Task:
-    """One clip's work: ``function(*args)``. ``stamp`` identifies the inputs and the settings; see :func:`file_stamp`."""
+    """One clip's work: ``function(*args)``. ``stamp`` identifies inputs and settings; see :func:`file_stamp`."""
 
     id: str
     args: tuple[Any, ...]
@@ -274,7 +274,9 @@ def _open_journal(path: Path | None) -> Iterator[tuple[Mapping[str, dict], Calla
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            message = f"'{path.parent}' is being written by another signloom process; wait for it or choose another --out"
+            message = (
+                f"'{path.parent}' is being written by another signloom process; wait for it or choose another --out"
+            )
             raise InputError(message) from error
         known: dict[str, dict] = {}
         file.seek(0)

@@ -118,8 +118,8 @@ def _parents() -> np.ndarray:
     for name, _, _, above in _BODY:
         parent[INDEX[name]] = INDEX.get(above, INDEX[name])  # mid_shoulder is no joint: shoulders and nose are roots
     for side in ("left", "right"):
-        for name, _, above in _HAND:
-            parent[INDEX[f"{side}_{name}"]] = INDEX[f"{side}_{above}" if above else f"{side}_root"]
+        for name, _, bone_start in _HAND:
+            parent[INDEX[f"{side}_{name}"]] = INDEX[f"{side}_{bone_start or 'root'}"]
     for name, *_ in _FACE:
         parent[INDEX[f"face_{name}"]] = INDEX["nose"]
     return parent
@@ -171,7 +171,9 @@ class Joints:
     def mirrored(self) -> Joints:
         """The signer seen in a mirror: x negated, left and right exchanged."""
         return replace(
-            self, xyz_TJC=(self.xyz_TJC * np.float32([-1, 1, 1]))[:, MIRROR], present_TJ=self.present_TJ[:, MIRROR]
+            self,
+            xyz_TJC=(self.xyz_TJC * np.array([-1, 1, 1], np.float32))[:, MIRROR],
+            present_TJ=self.present_TJ[:, MIRROR],
         )
 
 
@@ -229,10 +231,11 @@ def _columns(pose: Pose) -> dict[int, int]:
 def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates relative to the signer: origin between the shoulders, unit = shoulder width.
 
-    Returns ``(xyz_TJC float32, present_TJ bool)``. The origin is a median over the clip, so that the signer's own movement
-    stays; the unit is near the largest width seen, since a signer who turns looks narrower and never wider. Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from
-    the hands' size; with neither, the box around all points. Sizes are ratios measured on adults: a hand's wrist to
-    middle knuckle is about a quarter of the shoulder width.
+    Returns ``(xyz_TJC float32, present_TJ bool)``. The origin is a median over the clip, so that the signer's own
+    movement stays; the unit is near the largest width seen, since a signer who turns looks narrower and never wider.
+    Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from the hands' size;
+    with neither, the box around all points. A hand's wrist to middle knuckle is taken as a quarter of the shoulder
+    width, as measured on adults.
     """
     xyz, present = joints.xyz_TJC, joints.present_TJ
     left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]

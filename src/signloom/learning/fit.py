@@ -65,8 +65,10 @@ def fit(
 
     accelerator = Accelerator(mixed_precision=_precision(schedule.precision), step_scheduler_with_optimizer=False)
     n_processes, rank = accelerator.num_processes, accelerator.process_index
-    batch_size = min(schedule.batch_size, max(2, task.n_train // 4)) if task.n_train < 4 * schedule.batch_size else (
-        schedule.batch_size
+    batch_size = (
+        min(schedule.batch_size, max(2, task.n_train // 4))
+        if task.n_train < 4 * schedule.batch_size
+        else (schedule.batch_size)
     )
     per_epoch = sum(1 for _ in epoch_rows(task.n_train, batch_size, seed, 0))
     if per_epoch == 0:

@@ -29,7 +29,14 @@ TOUCHING = (0, 4, 8, 12, 20)
 PLACES = (0, 1, 2, 3, 4, 5, 6)
 PLACES_MIRRORED = (0, 2, 1, 4, 3, 6, 5)
 import os as _os
-IDF=float(_os.environ.get('IDF',1));FACEW=float(_os.environ.get('FACEW',1));PD=float(_os.environ.get('PD',0));LOC=float(_os.environ.get('LOC',1));ZW=float(_os.environ.get('ZW',1));FW=float(_os.environ.get('FW',1));IW=float(_os.environ.get('IW',1))
+
+IDF = float(_os.environ.get("IDF", 1))
+FACEW = float(_os.environ.get("FACEW", 1))
+PD = float(_os.environ.get("PD", 0))
+LOC = float(_os.environ.get("LOC", 1))
+ZW = float(_os.environ.get("ZW", 1))
+FW = float(_os.environ.get("FW", 1))
+IW = float(_os.environ.get("IW", 1))
 REST_JOINTS = (0, 1, 2, 3, 4, 5, 6, 11, 12)  # of the body: nose, eyes, ears, shoulders, hips
 HAND_EXTRA = 5 + len(SHAPE_PAIRS) + len(TOUCHING) * len(PLACES)
 
@@ -90,7 +97,9 @@ class TimeBlock(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out_attend = nn.Linear(width, width)
         self.norm_feed = nn.LayerNorm(width)
-        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+        self.feed = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
@@ -147,7 +156,7 @@ class PoseTransformer(nn.Module):
         if self.training and PD > 0:
             body = body * (torch.rand(len(x), 1, 1) >= PD)
             face = face * (torch.rand(len(x), 1, 1) >= PD)
-        joined = self.join(torch.cat([body*LOC, right, left, face*FACEW], dim=-1)) * mask_BT.unsqueeze(-1)
+        joined = self.join(torch.cat([body * LOC, right, left, face * FACEW], dim=-1)) * mask_BT.unsqueeze(-1)
 
         h = self.shrink(joined.transpose(1, 2)).transpose(1, 2)
         mask = F.max_pool1d(mask_BT[:, None].to(h.dtype), c.stride, stride=c.stride, ceil_mode=True)[:, 0] > 0
@@ -173,7 +182,9 @@ class PoseTransformer(nn.Module):
         still = self._still(points, here)
         rest = torch.zeros_like(points)
         rest[:, :, list(REST_JOINTS)] = still[:, :, list(REST_JOINTS)].expand(-1, points.shape[1], -1, -1)
-        features = torch.cat([points - IDF * rest, bone - IDF * self._still(bone, here), motion * 4], dim=-1) * here.unsqueeze(-1)
+        features = torch.cat(
+            [points - IDF * rest, bone - IDF * self._still(bone, here), motion * 4], dim=-1
+        ) * here.unsqueeze(-1)
         return self.body(features, here, points[:, :, 0, :0])
 
     def _face(self, x_BTJC: Tensor, present_BTJ: Tensor) -> Tensor:
@@ -223,7 +234,13 @@ class PoseTransformer(nn.Module):
         known = present_BTJ[:, :, [start + k for k in places]]
         apart = torch.cdist(points[:, :, TOUCHING], body).clamp(max=2) * known.unsqueeze(-2)
         extra = torch.cat(
-            [points[:, :, 0], motion[:, :, 0, :2] * 4, FW * facing.clamp(-2, 2), IW * between.clamp(max=4), IW * apart.flatten(2)],
+            [
+                points[:, :, 0],
+                motion[:, :, 0, :2] * 4,
+                FW * facing.clamp(-2, 2),
+                IW * between.clamp(max=4),
+                IW * apart.flatten(2),
+            ],
             dim=-1,
         )
         place = LOC * torch.ones(len(extra), 1, 1)

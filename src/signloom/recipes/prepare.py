@@ -288,7 +288,9 @@ def _seen(pose: Any) -> dict[str, float]:
 def _same_estimator_only(outcomes: list[Outcome]) -> list[Outcome]:
     """Fail the clips whose imported pose was made otherwise than most: one model cannot read both."""
     kinds = Counter(
-        json.dumps(o.value["fingerprints"].get("pose"), sort_keys=True) for o in outcomes if o.ok and o.value is not None
+        json.dumps(o.value["fingerprints"].get("pose"), sort_keys=True)
+        for o in outcomes
+        if o.ok and o.value is not None
     )
     if len(kinds) < 2:
         return outcomes
@@ -297,7 +299,9 @@ def _same_estimator_only(outcomes: list[Outcome]) -> list[Outcome]:
     for outcome in outcomes:
         kind = json.dumps(outcome.value["fingerprints"].get("pose"), sort_keys=True) if outcome.value else usual
         if outcome.ok and kind != usual:
-            message = f"clip '{outcome.id}': its pose is {kind}, most clips' is {usual}; prepare them as separate corpora"
+            message = (
+                f"clip '{outcome.id}': its pose is {kind}, most clips' is {usual}; prepare them as separate corpora"
+            )
             outcome = Outcome(outcome.id, reason="other-estimator", message=message)
         checked.append(outcome)
     return checked

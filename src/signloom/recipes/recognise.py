@@ -1,11 +1,11 @@
-"""Recognising isolated signs: the recipes, and the whole runs of training, evaluation, prediction and cross-validation."""
+"""Recognising isolated signs: the recipes, and whole runs of training, evaluation, cross-validation and use."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,9 @@ def train_run(
         raise InputError(f"training needs at least two labels; the train split of '{manifest.root}' has {list(labels)}")
     unlabelled = sum(r.label is None for r in train)
     if unlabelled:
-        raise InputError(f"{unlabelled} training clips of '{manifest.root}' have no label, e.g. '{train.records[0].id}'")
+        raise InputError(
+            f"{unlabelled} training clips of '{manifest.root}' have no label, e.g. '{train.records[0].id}'"
+        )
     known = set(labels)
     validation = manifest.where(lambda r: r.split == "val" and r.label in known)
     split_hash = fingerprint_hash(sorted((r.id, r.split) for r in manifest if r.split in ("train", "val")))
@@ -321,7 +323,7 @@ def results_of(
     return {
         "kind": "evaluation",
         "title": title or f"{checkpoint.recipe.get('name', checkpoint.architecture)} on {corpus['name']}",
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "signloom_version": signloom.__version__,
         "labels": list(labels),
         "unknown_labels": unknown,
@@ -350,7 +352,7 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Train and measure ``recipe`` once per fold and seed; returns the results document with ``runs``.
 
-    Each run lives in ``out/<fold>/seed<n>`` and is resumed or reused, so a killed cross-validation goes on where it was.
+    Each run lives in ``out/<fold>/seed<n>`` and is resumed or reused, so a killed one goes on where it was.
     """
     runs, scored = [], []
     checkpoint = None
@@ -436,9 +438,7 @@ def predict_files(
             manifest, cache, preparation, workers=workers, timeout_s=timeout_s, quiet=quiet
         )
     except InputError:
-        outcomes = [
-            Outcome(row["id"], reason=row["reason"], message=row["message"]) for row in read_failures(cache)
-        ]
+        outcomes = [Outcome(row["id"], reason=row["reason"], message=row["message"]) for row in read_failures(cache)]
         if not outcomes:
             raise
         return None, outcomes
@@ -510,4 +510,3 @@ def collect_files(arguments: Sequence[str]) -> list[Path]:
             raise InputError(f"'{argument}': no such file, no clip in that folder, or nothing matches that pattern")
         found += some
     return list(dict.fromkeys(found))
-

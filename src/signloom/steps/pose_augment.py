@@ -18,8 +18,9 @@ class PoseAugment:
     """Strengths of the random changes made to a clip's joints in training; all zero leaves clips as they are.
 
     ``turn_deg`` and ``nod_deg`` turn the signer about the vertical and the horizontal axis with the estimator's z, as
-    another camera would see it. Angles in degrees, ``scale``/``aspect``/``shear`` as fractions, ``shift`` and ``jitter`` in shoulder widths,
-    ``speed`` as the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at each end,
+    another camera would see it. ``bend`` swings and stretches each arm, ``hand_scale`` and ``hand_rotate_deg`` change
+    each hand, as other builds and habits do. ``scale``/``aspect``/``shear`` are fractions, ``shift`` and ``jitter`` in
+    shoulder widths, ``speed`` is the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at each end,
     the rest probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame (``drop_frames``).
     """
 
@@ -87,7 +88,9 @@ class PoseAugment:
         lean[:, 0, 1] = uniform(b) * self.shear
         matrix = _rotation(uniform(b) * math.radians(self.rotate_deg)) @ lean @ stretch
         x = x @ matrix.transpose(1, 2)[:, None] + (uniform(b, 1, 1, 2) * self.shift)
-        x = x + torch.randn(x.shape, generator=generator) * (torch.rand((b, 1, 1, 1), generator=generator) * self.jitter)
+        x = x + torch.randn(x.shape, generator=generator) * (
+            torch.rand((b, 1, 1, 1), generator=generator) * self.jitter
+        )
 
         for hand in (parts["left_hand"], parts["right_hand"]):
             here[:, :, hand] &= ~chance(self.drop_hand, b)[:, None, None]

@@ -45,7 +45,7 @@ class PoseInput:
         """As calling it, from :class:`Joints`."""
         xyz, present = body_frame(joints)
         if self.handedness == "dominant-right" and left_is_busier(xyz, present):
-            xyz, present = (xyz * np.float32([-1, 1, 1]))[:, MIRROR], present[:, MIRROR]
+            xyz, present = (xyz * np.array([-1, 1, 1], np.float32))[:, MIRROR], present[:, MIRROR]
         return resample(xyz, present, self.n_frames)
 
 

@@ -176,7 +176,12 @@ def _quaternion(m: np.ndarray) -> np.ndarray:
     d, e, f = m[..., 1, 0] + m[..., 0, 1], m[..., 0, 2] + m[..., 2, 0], m[..., 2, 1] + m[..., 1, 2]
     w2, x2, y2, z2 = np.moveaxis(square, -1, 0)
     rows = np.stack(
-        [np.stack([w2, a, b, c], -1), np.stack([a, x2, d, e], -1), np.stack([b, d, y2, f], -1), np.stack([c, e, f, z2], -1)],
+        [
+            np.stack([w2, a, b, c], -1),
+            np.stack([a, x2, d, e], -1),
+            np.stack([b, d, y2, f], -1),
+            np.stack([c, e, f, z2], -1),
+        ],
         -2,
     )
     best = np.argmax(square, -1)[..., None, None]

@@ -142,9 +142,7 @@ def make_takes(signs: int, signers: int, takes: int, left_handed: int, settings:
     order = sorted(range(signers), key=lambda k: (k % 3 != 1, k))
     left = set(order[:left_handed])
     cast = [make_signer(k, settings.seed, left_handed=k in left) for k in range(signers)]
-    return [
-        Take(sign, signer, take, settings) for signer in cast for sign in LEXICON[:signs] for take in range(takes)
-    ]
+    return [Take(sign, signer, take, settings) for signer in cast for sign in LEXICON[:signs] for take in range(takes)]
 
 
 def film(takes: Sequence[Take], out: Path, *, workers: int | None = None, quiet: bool = False) -> list[Outcome]:
@@ -159,8 +157,12 @@ def film(takes: Sequence[Take], out: Path, *, workers: int | None = None, quiet:
     tasks = [Task(t.id, (t, out), _stamp(t)) for t in takes]
     outcomes = map_clips(film_one, tasks, workers=workers, journal=out / "journal.jsonl", title="synth", quiet=quiet)
     # The journal knows what was made, not what was deleted since.
-    gone = [k for k, t in enumerate(takes) if outcomes[k].ok and not all((out / p).exists() for p in _paths(t).values())]
-    again = map_clips(film_one, [tasks[k] for k in gone], workers=workers, title="synth again", quiet=quiet) if gone else []
+    gone = [
+        k for k, t in enumerate(takes) if outcomes[k].ok and not all((out / p).exists() for p in _paths(t).values())
+    ]
+    again = (
+        map_clips(film_one, [tasks[k] for k in gone], workers=workers, title="synth again", quiet=quiet) if gone else []
+    )
     for k, outcome in zip(gone, again):
         outcomes[k] = outcome
     records = []

@@ -116,7 +116,13 @@ def _components():
     at = BODY_POINTS.index
     body_bones = [(at("LEFT_SHOULDER"), at("RIGHT_SHOULDER")), (at("LEFT_HIP"), at("RIGHT_HIP"))]
     for side in ("LEFT", "RIGHT"):
-        for a, b in (("SHOULDER", "ELBOW"), ("ELBOW", "WRIST"), ("SHOULDER", "HIP"), ("HIP", "KNEE"), ("KNEE", "ANKLE")):
+        for a, b in (
+            ("SHOULDER", "ELBOW"),
+            ("ELBOW", "WRIST"),
+            ("SHOULDER", "HIP"),
+            ("HIP", "KNEE"),
+            ("KNEE", "ANKLE"),
+        ):
             body_bones.append((at(f"{side}_{a}"), at(f"{side}_{b}")))
     return [
         PoseHeaderComponent("POSE_LANDMARKS", list(BODY_POINTS), body_bones, white, "XYZC"),

@@ -139,7 +139,7 @@ class _Take:
     def __init__(self, sign: Sign, signer: Signer, rng: np.random.Generator):
         self.sign, self.signer, self.rng = sign, signer, rng
         speed = signer.speed * rng.uniform(0.92, 1.09)
-        spans = np.array([0.22, 0.42, 0.07, sign.stroke_s, 0.09, 0.42, 0.18]) / speed
+        spans = np.array([0.16, 0.40, 0.07, sign.stroke_s, 0.09, 0.38, 0.13]) / speed
         spans *= rng.uniform(0.85, 1.15, len(spans))
         self.at = np.concatenate([[0], np.cumsum(spans)])
         self.t = np.arange(int(self.at[-1] * RATE_HZ) + 1) / RATE_HZ

@@ -7,6 +7,7 @@ down. The joints that :mod:`signloom.synthetic.exact` reports are the very point
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,7 +48,7 @@ class Scene:
     light_strength: float = 0.62
     ambient: float = 0.50
     warmth: float = 0.0  # -1 bluish .. 1 yellowish
-    noise: float = 1.2  # standard deviation in grey levels
+    noise: float = 0.8  # standard deviation in grey levels
     blur_px: float = 0.0
 
 
@@ -65,7 +66,7 @@ def make_scene(rng: np.random.Generator) -> Scene:
         light_strength=rng.uniform(0.5, 0.7),
         ambient=rng.uniform(0.44, 0.56),
         warmth=rng.uniform(-0.6, 0.8),
-        noise=rng.uniform(0.5, 2.2),
+        noise=rng.uniform(0.3, 1.5),
         blur_px=float(rng.choice([0.0, 0.0, 0.4, 0.6])),
     )
 
@@ -103,6 +104,16 @@ class Camera:
         """Pixels per metre (...) at world points (..., 3)."""
         return self.focal_px / (self.scene.distance_m + points[..., 2])
 
+    def ball(self, point: np.ndarray) -> tuple[float, float, float, float]:
+        """:meth:`project` of a single point, and pixels per metre there, as plain numbers (fast)."""
+        x, y, z = (float(v) for v in point)
+        a = math.radians(self.scene.roll_deg)
+        cos, sin = math.cos(a), math.sin(a)
+        x, y = x - self.scene.shift_m[0], y - self.scene.shift_m[1]
+        near = self.focal_px / (self.scene.distance_m + z)
+        u = (x * cos - y * sin) * near + self.width_px / 2
+        return u, (x * sin + y * cos) * near + self.height_px / 2, -z * self.scale, near
+
     def affine_at(self, point: np.ndarray) -> np.ndarray:
         """The projection's derivative at one world point: (3, 3) from metres to (x, y, nearness) pixels."""
         depth = self.scene.distance_m + point[2]
@@ -129,6 +140,8 @@ class _Layer:
         self.near = np.full((h, w), _FAR, np.float32)
         self.normal = np.zeros((3, h, w), np.float32)
         self.colour = np.zeros((3, h, w), np.float32)
+        self._x = np.arange(x0, x0 + w, dtype=np.float32)[None] + np.float32(0.5)
+        self._y = np.arange(y0, y0 + h, dtype=np.float32)[:, None] + np.float32(0.5)
 
     def clear(self) -> None:
         """Forget everything drawn, keeping the memory."""
@@ -142,13 +155,11 @@ class _Layer:
 
     def window(self, x0: float, y0: float, x1: float, y1: float):
         """The part of the layer that holds this box: slices and pixel-centre coordinates, or None."""
-        i0, i1 = max(int(np.floor(x0)), self.x0), min(int(np.ceil(x1)) + 1, self.x1)
-        j0, j1 = max(int(np.floor(y0)), self.y0), min(int(np.ceil(y1)) + 1, self.y1)
+        i0, i1 = max(math.floor(x0), self.x0) - self.x0, min(math.ceil(x1) + 1, self.x1) - self.x0
+        j0, j1 = max(math.floor(y0), self.y0) - self.y0, min(math.ceil(y1) + 1, self.y1) - self.y0
         if i0 >= i1 or j0 >= j1:
             return None
-        x = np.arange(i0, i1, dtype=np.float32)[None] + np.float32(0.5)
-        y = np.arange(j0, j1, dtype=np.float32)[:, None] + np.float32(0.5)
-        return (slice(j0 - self.y0, j1 - self.y0), slice(i0 - self.x0, i1 - self.x0)), x, y
+        return (slice(j0, j1), slice(i0, i1)), self._x[:, i0:i1], self._y[j0:j1]
 
     def merge(self, where, near, normal, colour, melt: float) -> None:
         """Add a shape: ``near`` (h, w) is _FAR where it does not cover."""
@@ -163,7 +174,7 @@ class _Layer:
         share = near - old
         share *= np.float32(0.5 / melt)
         share += np.float32(0.5)
-        np.clip(share, 0, 1, out=share)
+        _limit(share)
         old += share * (near - old) + np.float32(melt) * share * (1 - share)
         target = self.normal[planes]
         target += share * (normal - target)
@@ -207,7 +218,7 @@ class _Layer:
             t = along + half * np.float32(uz / np.sqrt(flat + uz * uz))
             np.maximum(t, np.maximum(first, 0), out=t)
             np.minimum(t, np.minimum(last, 1), out=t)
-            np.clip(t, 0, 1, out=t)
+            _limit(t)
         radius = t * np.float32(dr) + np.float32(ra)
         normal = np.empty((3, *t.shape), np.float32)
         np.subtract(qx, t * np.float32(ux), out=normal[0])
@@ -242,6 +253,12 @@ class _Layer:
         self.merge(where, near, normal, _planes(colour), melt)
 
 
+def _limit(x: np.ndarray) -> np.ndarray:
+    """Clip ``x`` to 0..1 in place; for small arrays far quicker than np.clip."""
+    np.maximum(x, 0, out=x)
+    return np.minimum(x, 1, out=x)
+
+
 def _planes(colour: np.ndarray) -> np.ndarray:
     """A colour (3,) as planes (3, 1, 1)."""
     return np.asarray(colour, np.float32)[:, None, None]
@@ -261,6 +278,12 @@ def _pixel_centres(layer: _Layer) -> tuple[np.ndarray, np.ndarray]:
     """The layer's pixel centres in the whole picture: y (h, w) and x (h, w)."""
     y, x = np.mgrid[layer.y0 : layer.y1, layer.x0 : layer.x1].astype(np.float32)
     return y + np.float32(0.5), x + np.float32(0.5)
+
+
+def _cross(a, b) -> np.ndarray:
+    """The cross product of two vectors (3,); for single vectors far quicker than np.cross."""
+    (ax, ay, az), (bx, by, bz) = (float(v) for v in a), (float(v) for v in b)
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def _along(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
@@ -328,7 +351,9 @@ def head_relief(signer: Signer) -> np.ndarray:
 
     for shape in head_shapes(signer):
         if isinstance(shape, Ball):
-            layer.ellipsoid(at(shape.centre), np.diag(np.array(shape.radii) * size * front), (0, 0, 0), shape.melt * grain)
+            layer.ellipsoid(
+                at(shape.centre), np.diag(np.array(shape.radii) * size * front), (0, 0, 0), shape.melt * grain
+            )
         else:
             r = shape.start_r * signer.head * grain, shape.end_r * signer.head * grain
             layer.cone(at(shape.start), at(shape.end), *r, (0, 0, 0), shape.melt * grain)
@@ -387,9 +412,8 @@ class Person:
 
     def _cone(self, layer, a, b, ra, rb, colour, melt=0.0, paint=None):
         """A cone between world points with radii in metres; ``melt`` in metres too."""
-        ends = np.stack([a, b])
-        p, m = self.camera.project(ends), self.camera.magnification(ends)
-        layer.cone(p[0], p[1], ra * m[0], rb * m[1], colour, melt * self.camera.scale, paint)
+        p, q = self.camera.ball(a), self.camera.ball(b)
+        layer.cone(p[:3], q[:3], ra * p[3], rb * q[3], colour, melt * self.camera.scale, paint)
 
     def _blob(self, layer, centre, half_axes, turn, colour, melt=0.0):
         """An ellipsoid at a world point: half axes in metres along the columns of ``turn``."""
@@ -496,7 +520,9 @@ class Person:
         head_y = inverse[1, 0] * dx + inverse[1, 1] * dy + inverse[1, 2] * dz
         texture = self.face.painted(face_points(motion.expression[k : k + 1], s)[0], motion.expression[k])
         u, v = self.face.pixels(head_x, head_y)
-        sampled = cv2.remap(texture, u - np.float32(0.5), v - np.float32(0.5), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        sampled = cv2.remap(
+            texture, u - np.float32(0.5), v - np.float32(0.5), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         np.copyto(layer.colour, np.moveaxis(sampled, -1, 0), where=face)
         for side in (-1, 1):
             blob(side * 0.0755, 0.008, 0.012, 0.0095, 0.030, 0.017, self.skin * 0.97, 0.003)
@@ -565,7 +591,7 @@ class Person:
         part(elbow, lower, 0.0345 * g * z, 0.0365 * g * z, u, u + f * 0.28, 0.02)
         part(lower, neck, 0.0365 * g * z, 0.0265 * z, u + f * 0.28, u + f * 0.86, 0.02)
         h = s.hand
-        sideways = np.cross(unit(wrist - neck), palm) * 0.0075 * h
+        sideways = _cross(unit(wrist - neck), palm) * 0.0075 * h
         for sign in (-1, 1):
             self._cone(layer, neck + sign * sideways, wrist + sign * sideways, 0.022 * z, 0.0195 * h, self.skin, 0.006)
         self._hand(layer, joints, palm, side)
@@ -577,13 +603,13 @@ class Person:
         wrist = joints[0]
         fingers = unit(joints[9] - wrist)
         palm = unit(palm - fingers * (palm @ fingers))
-        thumbwards = np.cross(fingers, palm) * (1 if side == RIGHT else -1)
+        thumbwards = _cross(fingers, palm) * (1 if side == RIGHT else -1)
         view = np.array([1, 1, -1])  # world direction -> direction in the picture (x, y, towards us)
         facing = palm * view
         skin, palm_skin = _planes(self.skin), _planes(self.palm_skin)
 
         def flesh(_, normal):
-            share = np.clip(_along(normal, facing) * np.float32(0.9) + np.float32(0.4), 0, 1)
+            share = _limit(_along(normal, facing * 0.9) + np.float32(0.4))
             return skin + share * (palm_skin - skin)
 
         # palm: a bundle of metacarpals, the ball of the thumb and the heel of the hand
@@ -612,7 +638,7 @@ class Person:
                     back = -unit(across - bone * (across @ bone))
                 else:
                     lateral = unit(thumbwards - bone * (thumbwards @ bone))
-                    back = np.cross(bone, lateral) * (1 if side == RIGHT else -1)
+                    back = _cross(bone, lateral) * (1 if side == RIGHT else -1)
                 ra, rb = (radii[j - first], radii[j - first + 1])
                 paint = self._finger_paint(back * view, last=j == 2)
                 self._cone(layer, a, b, ra, rb, self.skin, (0.004 if j == 0 else 0.0015) * h, paint)
@@ -622,12 +648,12 @@ class Person:
 
         def paint(t, normal):
             behind = _along(normal, back)
-            colour = skin + np.clip(np.float32(0.5) - behind, 0, 1) * (palm_skin - skin)
+            colour = skin + _limit(np.float32(0.5) - behind) * (palm_skin - skin)
             # A fine line across the inside of each joint, wrinkled skin on its outside.
             crease = np.exp((t - np.float32(0.03)) ** 2 * np.float32(-250))
             colour *= 1 - crease * np.where(behind < 0.2, np.float32(0.32), np.float32(0.10))
             if last:
-                nail = np.clip((behind - np.float32(0.80)) * 12, 0, 1) * np.clip((t - np.float32(0.42)) * 12, 0, 1)
+                nail = _limit((behind - np.float32(0.80)) * 12) * _limit((t - np.float32(0.42)) * 12)
                 colour += nail * (nail_colour - colour)
             return colour
 
@@ -647,7 +673,9 @@ class _FaceTexture:
 
     def pixels(self, x, y):
         """Texel coordinates (pixel centres at +0.5) of points in the head's plane, metres."""
-        return (x + np.float32(self.half_width_m)) * np.float32(self.scale), (y - np.float32(self.top_m)) * np.float32(self.scale)
+        return (x + np.float32(self.half_width_m)) * np.float32(self.scale), (y - np.float32(self.top_m)) * np.float32(
+            self.scale
+        )
 
     def _base(self) -> np.ndarray:
         s = self.signer
@@ -719,7 +747,9 @@ class _FaceTexture:
                 cv2.fillPoly(mask, [eye], 255, cv2.LINE_8, 4)
                 iris = image.copy()
                 for radius, colour in ((0.0062, [c * 0.55 for c in s.eyes]), (0.0054, s.eyes), (0.0026, (14, 12, 12))):
-                    cv2.circle(iris, centre, int(radius * self.scale * 16), tuple(float(c) for c in colour), -1, cv2.LINE_AA, 4)
+                    cv2.circle(
+                        iris, centre, int(radius * self.scale * 16), tuple(float(c) for c in colour), -1, cv2.LINE_AA, 4
+                    )
                 glint = (centre[0] - int(0.0018 * self.scale * 16), centre[1] - int(0.002 * self.scale * 16))
                 cv2.circle(iris, glint, int(0.0011 * self.scale * 16), (250.0, 250.0, 250.0), -1, cv2.LINE_AA, 4)
                 np.copyto(image, iris, where=mask[..., None] > 0)
@@ -752,7 +782,9 @@ class _FaceTexture:
                 u, v = self.pixels(*eye)
                 size = (int(0.0235 * self.scale * 16), int(0.018 * self.scale * 16))
                 centre = (int(u * 16), int((v + 0.002 * self.scale) * 16))
-                cv2.ellipse(image, centre, size, 0, 0, 360, (30.0, 28.0, 28.0), max(1, int(0.002 * self.scale)), cv2.LINE_AA, 4)
+                cv2.ellipse(
+                    image, centre, size, 0, 0, 360, (30.0, 28.0, 28.0), max(1, int(0.002 * self.scale)), cv2.LINE_AA, 4
+                )
             a, b = self.pixels(np.array([-0.009, 0.009]), np.array([-0.004, -0.004]))
             line(np.round(np.stack([a, b], -1) * 16).astype(np.int32), (30, 28, 28), 0.002)
         return image.astype(np.float32) / np.float32(255)
@@ -794,14 +826,18 @@ def background(scene: Scene, camera: Camera) -> np.ndarray:
         # A shelf, a picture, a plant-like blob: out of focus, so they are blurred below.
         for _ in range(int(rng.integers(6, 12))):
             cx, cy = rng.uniform(0, w), rng.uniform(0, h * 0.9)
-            colour = tuple(float(c) for c in np.clip(wall * rng.uniform(0.3, 1.1) + rng.uniform(-0.10, 0.10, 3), 0.04, 0.97))
+            colour = tuple(
+                float(c) for c in np.clip(wall * rng.uniform(0.3, 1.1) + rng.uniform(-0.10, 0.10, 3), 0.04, 0.97)
+            )
             size = rng.uniform(0.06, 0.24, 2) * h
             if rng.random() < 0.7:
                 a, b = (int(cx - size[0] / 2), int(cy - size[1])), (int(cx + size[0] / 2), int(cy + size[1] * 0.4))
                 cv2.rectangle(image, a, b, colour, -1)
                 cv2.rectangle(image, a, b, tuple(c * 0.7 for c in colour), max(1, h // 120))
             else:
-                cv2.ellipse(image, (int(cx), int(cy)), (int(size[0] / 2), int(size[1] / 2)), 0, 0, 360, colour, -1, cv2.LINE_AA)
+                cv2.ellipse(
+                    image, (int(cx), int(cy)), (int(size[0] / 2), int(size[1] / 2)), 0, 0, 360, colour, -1, cv2.LINE_AA
+                )
         image = cv2.GaussianBlur(image, (0, 0), h / 100)
     vignette = 1.04 - 0.22 * ((x - 0.5 * w / max(h, w)) ** 2 + (y - 0.5 * h / max(h, w)) ** 2)
     return np.clip(image * vignette[..., None], 0, 1)
@@ -826,13 +862,14 @@ def render(
     if width % COARSE or height % COARSE or min(size_px) < 64:
         raise InputError(f"frame size {width}x{height}: both sides must be even and at least 64 pixels")
     fine = Camera(scene, width * FINE // COARSE, height * FINE // COARSE)
-    wall = background(scene, Camera(scene, width, height))
+    wall = background(scene, Camera(scene, width, height)) * np.float32(255)
     person = Person(signer, fine)
     light = _Light(scene, fine)
     grain = None
     if rng is not None:
         grain = rng.standard_normal((height + 16, width + 16, 3), dtype=np.float32) * np.float32(scene.noise)
     x0, y0, x1, y1 = _reach(motion, fine)
+    cover = np.zeros((height, width), np.float32)
     canvas = _Layer(*(v * FINE // COARSE for v in (x0, y0, x1, y1)))
     for k in range(len(motion)):
         canvas.clear()
@@ -841,13 +878,12 @@ def render(
             at = fine.project(points[k]) + [0, 0, 10 * fine.scale]  # in front of everything
             radius = radius_m * float(fine.magnification(points[k]))
             canvas.cone(at, at, radius, radius, np.array(rgb) / 255)
-        lit = np.zeros((height, width, 4), np.float32)
-        lit[y0:y1, x0:x1] = cv2.resize(light.lit(canvas), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-        cover = lit[..., 3:]
+        lit = cv2.resize(light.lit(canvas), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+        cover[y0:y1, x0:x1] = lit[..., 3]
         image = light.shadowed(wall, cover)
-        image *= 1 - cover
-        image += lit[..., :3]
-        image *= np.float32(255)
+        inside = image[y0:y1, x0:x1]
+        inside *= 1 - lit[..., 3:]
+        inside += lit[..., :3] * np.float32(255)
         if scene.blur_px:
             image = cv2.GaussianBlur(image, (0, 0), scene.blur_px)
         if grain is not None and rng is not None:
@@ -892,7 +928,9 @@ class _Light:
         h, w = floor.shape
         small = cv2.resize(floor, (max(w // 4, 1), max(h // 4, 1)), interpolation=cv2.INTER_AREA)
         dark += cv2.resize(self._sunken(small, 0.03 * scale / 4, 0.35, 4), (w, h), interpolation=cv2.INTER_LINEAR)
-        lamp = np.clip(_along(normal, self.lamp * (scene.light_strength / 1.25)) + np.float32(0.2 * scene.light_strength), 0, 1)
+        lamp = np.clip(
+            _along(normal, self.lamp * (scene.light_strength / 1.25)) + np.float32(0.2 * scene.light_strength), 0, 1
+        )
         lamp *= 1 - np.minimum(dark, np.float32(0.75))
         sky = normal[1] * np.float32(-0.14 * scene.ambient) + np.float32(0.86 * scene.ambient)
         sky *= 1 - np.minimum(dark * np.float32(0.8), np.float32(0.7))
