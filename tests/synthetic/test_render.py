@@ -66,17 +66,20 @@ def test_the_face_is_where_its_points_say_when_the_head_turns():
         frame = next(render(one, signer, scene, SIZE)).astype(float)
         face = points[0, 33 : 33 + 128, :2]
 
-        def colours(name, face=face, frame=frame):
-            corners = face[[FACE_INDEX[n] for n in OUTLINES[name]]]
-            inside = corners.mean(0) + (corners - corners.mean(0)) * 0.5
-            x, y = inside.astype(int).T
+        def colour(points_px, frame=frame):
+            x, y = np.asarray(points_px).astype(int).T
             return frame[y, x].mean(0)
 
-        cheek = colours("oval")
-        assert colours("left_brow").mean() < 0.7 * cheek.mean()
-        assert colours("right_brow").mean() < 0.7 * cheek.mean()
-        lips = colours("lips")
-        assert lips[0] - lips[1] > 1.8 * (cheek[0] - cheek[1])
+        def middle(name, share=0.5, face=face):
+            corners = face[[FACE_INDEX[n] for n in OUTLINES[name]]]
+            return corners.mean(0) + (corners - corners.mean(0)) * share
+
+        for side in ("left", "right"):
+            brow, eye = middle(f"{side}_brow"), middle(f"{side}_eye").mean(0)
+            forehead = brow + (brow.mean(0) - eye) * 0.8
+            assert colour(brow).mean() < 0.65 * colour(forehead).mean(), (turn, side)
+        lips, chin = colour(middle("lips", 0.75)), colour(middle("lips", 0.3) + [0, 22])
+        assert lips[0] - lips[1] > 1.8 * (chin[0] - chin[1]), turn
 
 
 def test_frames_are_rgb_bytes_of_the_asked_size_and_repeatable():

@@ -1,8 +1,9 @@
 """A pose recogniser for few clips and a CPU: part encoders, depthwise convolution over time, then attention.
 
 Each frame's body, hands and face are encoded apart, from joint positions, bones and motion. The two hands share one
-encoder, the left one seen in a mirror, so that what is learnt from one hand serves the other. Absent joints carry a
-flag and an absent hand becomes a learnt vector; nothing is zeroed into a corner. Convolutions over time before
+encoder, the left one seen in a mirror, so that what is learnt from one hand serves the other. Whole parts are dropped
+in training, since a network with few signers otherwise leans on what is particular to them. Absent joints carry a flag
+and an absent hand becomes a learnt vector; nothing is zeroed into a corner. Convolutions over time before
 attention are what makes small corpora work (cf. Conformer, Gulati et al. 2020).
 """
 
@@ -15,39 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-# Of a hand's 21 points, in MediaPipe's and OpenPose's order.
-TIPS = (4, 8, 12, 16, 20)
-KNUCKLES = (5, 9, 13, 17)
-SHAPE_PAIRS = (
-    *((a, b) for i, a in enumerate(TIPS) for b in TIPS[i + 1 :]),  # which fingertips meet
-    *((tip, 0) for tip in TIPS),  # how far each finger is stretched
-    *zip(TIPS[1:], KNUCKLES),
-    *((TIPS[0], knuckle) for knuckle in KNUCKLES),  # where the thumb lies
-)
-TOUCHING = (0, 4, 8, 12, 20)
-# Of the body's joints: nose, eyes, ears, shoulders, and the same seen in a mirror.
-PLACES = (0, 1, 2, 3, 4, 5, 6)
-PLACES_MIRRORED = (0, 2, 1, 4, 3, 6, 5)
-import os as _os
-
-IDF = float(_os.environ.get("IDF", 1))
-FACEW = float(_os.environ.get("FACEW", 1))
-PD = float(_os.environ.get("PD", 0))
-LOC = float(_os.environ.get("LOC", 1))
-ZW = float(_os.environ.get("ZW", 1))
-FW = float(_os.environ.get("FW", 1))
-IW = float(_os.environ.get("IW", 1))
-REST_JOINTS = (0, 1, 2, 3, 4, 5, 6, 11, 12)  # of the body: nose, eyes, ears, shoulders, hips
-HAND_EXTRA = 5 + len(SHAPE_PAIRS) + len(TOUCHING) * len(PLACES)
-
-
 @dataclass(frozen=True)
 class PoseTransformerConfig:
     """Shape of a :class:`PoseTransformer`.
 
     ``parents`` gives the joint each joint's bone starts at. ``body``, ``left_hand``, ``right_hand`` and ``face`` are
-    (start, stop) ranges of joints; each hand has 21 in MediaPipe's order, and the body begins with nose, left and right
-    eye, ear and shoulder.
+    (start, stop) ranges of joints; the hands must be of equal length and order, each beginning with its root.
+    ``part_dropout`` is how often, in training, a clip loses its body, its face, the hands' shape or the hands' place.
     """
 
     n_classes: int
@@ -64,6 +39,7 @@ class PoseTransformerConfig:
     stride: int = 2
     dropout: float = 0.2
     head_dropout: float = 0.4
+    part_dropout: float = 0.5
 
 
 class PartEncoder(nn.Module):
@@ -119,8 +95,9 @@ class TimeBlock(nn.Module):
 class PoseTransformer(nn.Module):
     """Joints over time -> class logits.
 
-    ``forward(pose_BTJC, present_BTJ, mask_BT) -> logits_BK`` with ``pose_BTJC`` float (B, T, J, 3) in body units
-    (origin between the shoulders, unit = shoulder width; z is used for the shape of hands only), ``present_BTJ`` bool, ``mask_BT`` bool (True = a real frame).
+    ``forward(pose_BTJC, present_BTJ, mask_BT) -> logits_BK`` with ``pose_BTJC`` float (B, T, J, 2 or 3) in body
+    units (origin between the shoulders, unit = shoulder width; z is not used: it made new signers harder),
+    ``present_BTJ`` bool, ``mask_BT`` bool (True = a real frame).
     """
 
     streams = ("pose",)
@@ -132,7 +109,7 @@ class PoseTransformer(nn.Module):
         self.register_buffer("parents", torch.tensor(c.parents), persistent=False)
         n_body, n_hand, n_face = (b - a for a, b in (c.body, c.right_hand, c.face))
         self.body = PartEncoder(n_body, 8, 0, c.width, c.dropout)
-        self.hand = PartEncoder(n_hand, 9, HAND_EXTRA, c.width, c.dropout)
+        self.hand = PartEncoder(n_hand, 8, 4, c.width, c.dropout)
         self.face = PartEncoder(n_face, 6, 0, c.width // 2, c.dropout)
         self.join = nn.Linear(3 * c.width + c.width // 2, c.width)
         self.shrink = nn.Conv1d(c.width, c.width, 2 * c.stride + 1, stride=c.stride, padding=c.stride)
@@ -147,16 +124,14 @@ class PoseTransformer(nn.Module):
         """The pooled (B, 2·width) vector that the last layer sees."""
         c = self.config
         present_BTJ = present_BTJ & mask_BT.unsqueeze(-1)
-        z = pose_BTJC[..., 2:] * present_BTJ.unsqueeze(-1)
         x = pose_BTJC[..., :2] * present_BTJ.unsqueeze(-1)
-        body = self._body(x, present_BTJ)
-        right = self._hand(x, z, present_BTJ, c.right_hand, PLACES, 1.0)
-        left = self._hand(x, z, present_BTJ, c.left_hand, PLACES_MIRRORED, -1.0)
-        face = self._face(x, present_BTJ)
-        if self.training and PD > 0:
-            body = body * (torch.rand(len(x), 1, 1) >= PD)
-            face = face * (torch.rand(len(x), 1, 1) >= PD)
-        joined = self.join(torch.cat([body * LOC, right, left, face * FACEW], dim=-1)) * mask_BT.unsqueeze(-1)
+        parts = [
+            self._kept(self._body(x, present_BTJ)),
+            self._hand(x, present_BTJ, c.right_hand, 1.0),
+            self._hand(x, present_BTJ, c.left_hand, -1.0),
+            self._kept(self._face(x, present_BTJ)),
+        ]
+        joined = self.join(torch.cat(parts, dim=-1)) * mask_BT.unsqueeze(-1)
 
         h = self.shrink(joined.transpose(1, 2)).transpose(1, 2)
         mask = F.max_pool1d(mask_BT[:, None].to(h.dtype), c.stride, stride=c.stride, ceil_mode=True)[:, 0] > 0
@@ -172,19 +147,18 @@ class PoseTransformer(nn.Module):
     def forward(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
         return self.head(self.features(pose_BTJC, present_BTJ, mask_BT))
 
+    def _kept(self, x_BTX: Tensor) -> Tensor:
+        """In training, ``x`` with some clips' all zero; in use, ``x``. See ``part_dropout``."""
+        if not self.training or not self.config.part_dropout:
+            return x_BTX
+        keep = torch.rand(len(x_BTX), device=x_BTX.device) >= self.config.part_dropout
+        return x_BTX * keep.view(-1, *[1] * (x_BTX.ndim - 1))
+
     def _body(self, x_BTJC: Tensor, present_BTJ: Tensor) -> Tensor:
         start, stop = self.config.body
         points, here = x_BTJC[:, :, start:stop], present_BTJ[:, :, start:stop]
         bone = points - points[:, :, self.parents[start:stop] - start]
-        motion = torch.cat([_difference(points, here, n) for n in (1, 2)], dim=-1)
-        # Arms are taken as they are; of head, shoulders and hips only how they move, since where they rest says who
-        # is signing and not what.
-        still = self._still(points, here)
-        rest = torch.zeros_like(points)
-        rest[:, :, list(REST_JOINTS)] = still[:, :, list(REST_JOINTS)].expand(-1, points.shape[1], -1, -1)
-        features = torch.cat(
-            [points - IDF * rest, bone - IDF * self._still(bone, here), motion * 4], dim=-1
-        ) * here.unsqueeze(-1)
+        features = torch.cat([points, bone, _motion(points, here) * 4], dim=-1) * here.unsqueeze(-1)
         return self.body(features, here, points[:, :, 0, :0])
 
     def _face(self, x_BTJC: Tensor, present_BTJ: Tensor) -> Tensor:
@@ -192,71 +166,26 @@ class PoseTransformer(nn.Module):
         points, here = x_BTJC[:, :, start:stop], present_BTJ[:, :, start:stop]
         flags = here.unsqueeze(-1)
         middle = points.sum(2, keepdim=True) / flags.sum(2, keepdim=True).clamp(min=1)
-        motion = torch.cat([_difference(points, here, n) for n in (1, 2)], dim=-1)
-        shape = (points - middle) * flags
-        features = torch.cat([(shape - IDF * self._still(shape, here)) * 8 * FACEW, motion * 4 * FACEW], dim=-1) * flags
+        features = torch.cat([(points - middle) * 8, _motion(points, here) * 4], dim=-1) * flags
         return self.face(features, here, points[:, :, 0, :0])
 
-    @staticmethod
-    def _still(points_BTPC: Tensor, present_BTP: Tensor) -> Tensor:
-        """Each point's mean over the frames it is present in, (B, 1, P, C)."""
-        weight = present_BTP.unsqueeze(-1).to(points_BTPC.dtype)
-        return (points_BTPC * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
-
-    def _hand(
-        self,
-        x_BTJC: Tensor,
-        z_BTJ1: Tensor,
-        present_BTJ: Tensor,
-        part: tuple[int, int],
-        places: tuple[int, ...],
-        side: float,
-    ) -> Tensor:
-        """One hand: its place in the body frame, its shape, what its fingers do to each other, and what it is near."""
+    def _hand(self, x_BTJC: Tensor, present_BTJ: Tensor, part: tuple[int, int], side: float) -> Tensor:
+        """One hand: its shape about its own root, enlarged to the body's scale, and its place in the body frame."""
         start, stop = part
-        seen_from = x_BTJC.new_tensor([side, 1.0])
-        points, here = x_BTJC[:, :, start:stop] * seen_from, present_BTJ[:, :, start:stop]
-        motion = torch.cat([_difference(points, here, n) for n in (1, 2)], dim=-1)
-        # Enlarged to the body's scale, about the hand's own root.
+        points, here = x_BTJC[:, :, start:stop] * x_BTJC.new_tensor([side, 1.0]), present_BTJ[:, :, start:stop]
+        motion = _motion(points, here)
         shape = (points - points[:, :, :1]) * 4
         bone = (points - points[:, :, self.parents[start:stop] - start]) * 8
-        depth = ZW * (z_BTJ1[:, :, start:stop] - z_BTJ1[:, :, start : start + 1]).clamp(-1, 1) * 4
-        features = torch.cat([shape, depth, bone, (motion - motion[:, :, :1]) * 8], dim=-1) * here.unsqueeze(-1)
-
-        first, second = zip(*SHAPE_PAIRS)
-        palm = points[:, :, KNUCKLES].sub(points[:, :, :1]).norm(dim=-1).mean(-1, keepdim=True).clamp(min=0.02)
-        between = (points[:, :, first] - points[:, :, second]).norm(dim=-1) / palm
-        # Which way the palm faces: the sign of the area that wrist, index and little knuckle span.
-        index, little = shape[:, :, KNUCKLES[0]], shape[:, :, KNUCKLES[-1]]
-        facing = (index[..., :1] * little[..., 1:] - index[..., 1:] * little[..., :1]) / (4 * palm).square()
-        start, _ = self.config.body
-        body = x_BTJC[:, :, [start + k for k in places]] * seen_from
-        known = present_BTJ[:, :, [start + k for k in places]]
-        apart = torch.cdist(points[:, :, TOUCHING], body).clamp(max=2) * known.unsqueeze(-2)
-        extra = torch.cat(
-            [
-                points[:, :, 0],
-                motion[:, :, 0, :2] * 4,
-                FW * facing.clamp(-2, 2),
-                IW * between.clamp(max=4),
-                IW * apart.flatten(2),
-            ],
-            dim=-1,
-        )
-        place = LOC * torch.ones(len(extra), 1, 1)
-        if self.training and PD > 0:
-            which = torch.rand(len(extra), 1, 1, 1)
-            features = features * (which >= PD)
-            place = place * (torch.rand(len(extra), 1, 1) >= PD)
-            kk = (torch.rand(len(extra), 1, 1) >= PD).float()
-        else:
-            kk = 1.0
-        extra = torch.cat([extra[..., :4] * place, extra[..., 4:] * kk], dim=-1)
-        return self.hand(features, here, extra)
+        features = torch.cat([shape, bone, (motion - motion[:, :, :1]) * 8], dim=-1) * here.unsqueeze(-1)
+        place = torch.cat([points[:, :, 0], motion[:, :, 0, :2] * 4], dim=-1)
+        return self.hand(self._kept(features), here, self._kept(place))
 
 
-def _difference(points_BTPC: Tensor, present_BTP: Tensor, n: int) -> Tensor:
-    """Motion over ``n`` frames, zero where either frame lacks the point."""
-    moved = points_BTPC[:, n:] - points_BTPC[:, :-n]
-    both = (present_BTP[:, n:] & present_BTP[:, :-n]).unsqueeze(-1)
-    return F.pad(moved * both, (0, 0, 0, 0, n, 0))
+def _motion(points_BTPC: Tensor, present_BTP: Tensor) -> Tensor:
+    """Motion over one and over two frames, side by side (B, T, P, 4); zero where either frame lacks the point."""
+    steps = []
+    for n in (1, 2):
+        moved = points_BTPC[:, n:] - points_BTPC[:, :-n]
+        both = (present_BTP[:, n:] & present_BTP[:, :-n]).unsqueeze(-1)
+        steps.append(F.pad(moved * both, (0, 0, 0, 0, n, 0)))
+    return torch.cat(steps, dim=-1)

@@ -72,13 +72,13 @@ PLACES: dict[str, tuple[str, tuple[float, float, float]]] = {
     # name: (what it moves with, metres from there)
     "forehead": ("head", (-0.030, -0.058, -0.125)),
     "temple": ("head", (-0.098, -0.035, -0.080)),
-    "ear": ("head", (-0.125, 0.010, -0.030)),
+    "ear": ("head", (-0.185, 0.010, -0.070)),
     "cheek": ("head", (-0.075, 0.045, -0.105)),
     "nose": ("head", (-0.010, 0.040, -0.140)),
     "mouth": ("head", (-0.005, 0.075, -0.140)),
     "chin": ("head", (-0.010, 0.118, -0.130)),
     "shoulder": ("chest", (0.120, 0.040, -0.170)),
-    "chest": ("chest", (-0.040, 0.140, -0.190)),
+    "chest": ("chest", (-0.040, 0.110, -0.190)),
     "belly": ("chest", (-0.020, 0.300, -0.220)),
     "centre": ("chest", (-0.040, 0.160, -0.340)),
     "under": ("chest", (0.010, 0.250, -0.330)),
@@ -161,7 +161,7 @@ LEXICON: tuple[Sign, ...] = (
     Sign(
         "DIMA",
         "index finger draws a circle in front",
-        Hand("one", "high", "out", "up", "tips", Path("circle", (0.16, 0, 0), (0, 0.16, 0), repeats=2)),
+        Hand("one", "high", "out", "up", "tips", Path("circle", (0.20, 0, 0), (0, 0.20, 0), repeats=2)),
         stroke_s=0.95,
     ),
     Sign(
@@ -203,8 +203,9 @@ LEXICON: tuple[Sign, ...] = (
     ),
     Sign(
         "MIRU",
-        "index finger points from the eye forward",
-        Hand("one", "temple", "across", "up out", "tips", Path("line", (-0.03, 0.06, -0.20))),
+        "index finger taps the temple",
+        Hand("one", "temple", "out", "up across", "tips", Path("tap", (-0.09, -0.01, -0.05), repeats=2)),
+        expression=(0.9, 0, 0, 0),
     ),
     Sign(
         "NAPO",
@@ -270,8 +271,8 @@ LEXICON: tuple[Sign, ...] = (
     ),
     Sign(
         "YOMA",
-        "flat hand sweeps across the belly",
-        Hand("flat", "belly", "in", "across", "palm", Path("line", (-0.24, 0.0, -0.02))),
+        "bent hand sweeps across the belly",
+        Hand("bent", "belly", "in", "across", "palm", Path("line", (-0.28, 0.0, -0.02))),
     ),
     Sign(
         "ZETI",

@@ -233,11 +233,17 @@ class _Take:
             bends = rest_bends * (1 - early) + bends * early
             wrist = _smooth(wrist, signer.smoothing_s) + wander
             bends = _smooth(bends, 0.03)
-        pole = np.array([-0.25 - signer.elbow_out, 1.0, 0.35])
-        elbow, wrist = bend_elbow(shoulder, wrist, signer.upper_arm_m, signer.forearm_m, np.broadcast_to(pole, (n, 3)))
-        frames = _within_reach(frames, unit(wrist - elbow))
-        joints = wrist[:, None] + np.einsum("nij,nkj->nki", frames, hand_joints(bends, signer.hand))
-        return elbow, joints, frames[:, :, 2]
+        pole = np.broadcast_to(np.array([-0.25 - signer.elbow_out, 1.0, 0.35]), (n, 3))
+        shape, wanted = hand_joints(bends, signer.hand), wrist
+        for _ in range(4):
+            elbow, wrist = bend_elbow(shoulder, wanted, signer.upper_arm_m, signer.forearm_m, pole)
+            held = _within_reach(frames, unit(wrist - elbow))
+            joints = wrist[:, None] + np.einsum("nij,nkj->nki", held, shape)
+            push = _out_of_head(joints, head, head_turn, signer.head)
+            if not push.any():
+                break
+            wanted = wanted + _smooth(push * 1.3, 0.045)
+        return elbow, joints, held[:, :, 2]
 
     def _bends_at(self, hand: Hand, share: float) -> np.ndarray:
         end = HANDSHAPES[hand.shape_end or hand.shape]
@@ -282,6 +288,20 @@ class _Take:
             return by / 2 * np.cos(angle) + bulge / 2 * np.sin(angle)
         assert path.kind == "zigzag", path.kind
         return by * steady + bulge * np.arcsin(np.sin(2 * np.pi * path.repeats * steady)) * (2 / np.pi)
+
+
+_HEAD_M = np.array([0.080, 0.115, 0.100])  # half axes of the room the head takes, a finger's thickness included
+
+
+def _out_of_head(joints: np.ndarray, head: np.ndarray, head_turn: np.ndarray, scale: float) -> np.ndarray:
+    """The way (N, 3) that a hand (N, 21, 3) must move to leave the head; 0 where it is outside."""
+    local = np.einsum("nji,nkj->nki", head_turn, joints - head[:, None])
+    depth = np.linalg.norm(local / (_HEAD_M * scale), axis=-1)
+    deepest = depth.argmin(1)
+    rows = np.arange(len(joints))
+    inside = np.maximum(1 / np.maximum(depth[rows, deepest], 0.3) - 1, 0)
+    way = local[rows, deepest] * inside[:, None]
+    return np.einsum("nij,nj->ni", head_turn, way)
 
 
 def _frame(fingers: np.ndarray, palm: np.ndarray) -> np.ndarray:
