@@ -114,7 +114,9 @@ def test_mediapipe_finds_body_face_and_the_moving_hand(tmp_path):
     seen, close = [], []
     whole = []
     for sign, signer, left_handed in ((0, 0, False), (6, 1, True), (10, 2, False), (20, 4, False)):
-        take = Take(LEXICON[sign], make_signer(signer, left_handed=left_handed), 0, Settings(size_px=(320, 240), fps=12.0))
+        take = Take(
+            LEXICON[sign], make_signer(signer, left_handed=left_handed), 0, Settings(size_px=(320, 240), fps=12.0)
+        )
         found, truth = HolisticPose().extract(take.frames(), 12.0), take.pose()
         confidence = found.body.confidence[:, 0]
         whole.append((confidence[:, 0] > 0.5) & (confidence[:, 33] > 0))
@@ -123,7 +125,17 @@ def test_mediapipe_finds_body_face_and_the_moving_hand(tmp_path):
         seen.append(confidence[raised][:, hand].any(1))
         a, b = (p.body.data.filled(np.nan)[raised, 0, hand, :2] for p in (found, truth))
         palm = np.linalg.norm(b[:, 9] - b[:, 0], axis=-1).max()
-        close.append(np.nanmean(np.linalg.norm(a - b, axis=-1), axis=1)[seen[-1]] / palm)
+        close.append(np.linalg.norm(a - b, axis=-1).mean(1)[seen[-1]] / palm)
     assert np.concatenate(whole).mean() >= 0.8
     assert np.concatenate(seen).mean() >= 0.7
     assert np.median(np.concatenate(close)) < 0.3
+
+
+def test_other_settings_do_not_mix_into_a_corpus(corpus, tmp_path, capsys):
+    before = _bytes(corpus)
+    assert main(["synth", str(corpus), *TINY, "--workers", "0", "--seed", "5"]) == 2
+    assert "seed 0 (asked for 5)" in capsys.readouterr().err
+    assert _bytes(corpus) == before
+    (tmp_path / "manifest.jsonl").write_text("{}\n")
+    assert main(["synth", str(tmp_path), *TINY]) == 2
+    assert "synth did not make" in capsys.readouterr().err

@@ -20,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 A killed run goes on where it was when the same command is given again. Clips that fail are listed, with reasons, in
 failures.jsonl; the exit code is then 3."""
-    parser.add_argument(
-        "videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus"
-    )
+    parser.add_argument("videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus")
     parser.add_argument("--out", type=Path, required=True, help="the corpus folder to write")
     parser.add_argument("--source", default="auto", help="how to read it; `--source help` lists what there is")
     parser.add_argument("--pattern", help="where the names stand, e.g. '{signer}/{label}/{take}.mp4'")
@@ -41,21 +39,15 @@ failures.jsonl; the exit code is then 3."""
 
 def run(args: argparse.Namespace) -> int:
     from signloom.data.files import Limits
-    from signloom.errors import InputError
     from signloom.recipes.prepare import FAILURES_FILE, Preparation, prepare_corpus
-    from signloom.sources import describe_sources, read_source
+    from signloom.sources import describe_sources, parse_options, read_source
     from signloom.steps.pose import HolisticPose
 
     if args.source == "help":
         print(describe_sources())
         return 0
-    options = {}
-    for text in args.option:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--option: got '{text}', expected NAME=VALUE, e.g. --option already_cut=true")
-        options[name] = value
-    manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **options)
+    manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
+    _remark(manifest.meta)
     preparation = Preparation(
         streams=tuple(dict.fromkeys(args.streams)),
         estimator=HolisticPose(face=args.face),
@@ -99,6 +91,17 @@ def run(args: argparse.Namespace) -> int:
         more = f" ({len(failed) - 10} more)" if len(failed) > 10 else ""
         print(f"{len(failed)} clips failed{more}: see {args.out / FAILURES_FILE}", file=sys.stderr)
     return 3 if failed else 0
+
+
+def _remark(meta) -> None:
+    """What the reader noticed: how it read the corpus, and what it left out."""
+    for note in meta.get("notes", ()):
+        print(f"note: {note}", file=sys.stderr)
+    for key, what in (("missing", "listed but not there"), ("unmatched", "not matched by the pattern")):
+        left_out = meta.get(key)
+        if left_out:
+            count = left_out.get("count", len(left_out)) if isinstance(left_out, dict) else len(left_out)
+            print(f"note: {count} files {what} were left out; signloom doctor names them", file=sys.stderr)
 
 
 def _peak_child_mb() -> int:

@@ -47,7 +47,7 @@ def small_model(seed=0):
     parents = tuple(int(p) for p in PARENT)
     return build(
         "pose_transformer",
-        {"n_classes": 2, "parents": parents, **parts, "n_frames": T, "width": 16, "depth": 1, "heads": 2},
+        {"n_classes": 2, "parents": parents, **parts, "n_frames": T, "width": 16, "depth": 1, "heads": 2, "members": 1},
     )
 
 

@@ -18,6 +18,7 @@ CASES = {
         "width": 32,
         "depth": 2,
         "heads": 4,
+        "members": 2,
     },
 }
 
@@ -40,7 +41,14 @@ def model(request):
 
 
 def test_logits_have_one_column_per_class(model):
-    assert model(*inputs(3)).shape == (3, 7)
+    assert model.eval()(*inputs(3)).shape == (3, 7)
+
+
+def test_members_learn_apart_and_vote_together(model):
+    apart = model(*inputs(3))
+    assert apart.shape == (3, 2, 7)
+    model.eval()
+    torch.testing.assert_close(model(*inputs(3)).exp().sum(1), torch.ones(3))
 
 
 def test_gradients_reach_every_parameter(model):
@@ -103,4 +111,4 @@ def test_saving_and_building_again_gives_the_same_logits(model, tmp_path):
 def test_two_thousand_classes_are_within_range(model):
     architecture = next(a for a, (_, name, _) in ARCHITECTURES.items() if name == type(model).__name__)
     large = build(architecture, {**CASES[architecture], "n_classes": 2000})
-    assert large(*inputs(2)).shape == (2, 2000)
+    assert large.eval()(*inputs(2)).shape == (2, 2000)

@@ -72,14 +72,22 @@ def test_signs_are_told_apart_by_their_exact_pose_over_takes():
 
 @pytest.mark.parametrize(
     ("counts", "word"),
-    [((0, 1, 1, 0), "signs"), ((99, 1, 1, 0), "signs"), ((1, 0, 1, 0), "signers"), ((1, 1, 0, 0), "takes"), ((1, 1, 1, 2), "left-handed")],
-)  # fmt: skip
+    [
+        ((0, 1, 1, 0), "signs"),
+        ((99, 1, 1, 0), "signs"),
+        ((1, 0, 1, 0), "signers"),
+        ((1, 1, 0, 0), "takes"),
+        ((1, 1, 1, 2), "left-handed"),
+    ],
+)
 def test_impossible_counts_are_refused_by_name(counts, word):
     with pytest.raises(InputError, match=word):
         make_takes(*counts, SMALL)
 
 
-@pytest.mark.parametrize("bad", [{"size_px": (127, 96)}, {"size_px": (10, 10)}, {"fps": 0}, {"imu_rate_hz": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"size_px": (127, 96)}, {"size_px": (10, 10)}, {"fps": 0}, {"imu_rate_hz": 0}, {"seed": -1}]
+)
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(InputError):
         Settings(**bad)

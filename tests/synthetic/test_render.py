@@ -56,7 +56,9 @@ def test_hand_joints_lie_on_the_drawn_hand():
 def test_the_face_is_where_its_points_say_when_the_head_turns():
     from signloom.synthetic.body import FACE_INDEX, OUTLINES, rotation
 
-    signer = replace(make_signer(0), skin=(230, 200, 180), hair=(20, 15, 15), lips=(200, 40, 60), beard=0.0, glasses=False)
+    signer = replace(
+        make_signer(0), skin=(230, 200, 180), hair=(20, 15, 15), lips=(200, 40, 60), beard=0.0, glasses=False
+    )
     take = Take(LEXICON[0], signer, 0, Settings(size_px=SIZE))
     scene = replace(QUIET, height_m=0.36, shift_m=(0.03, -0.22))
     for turn in ((0, 0, 0), (0, 0.25, 0), (0.15, -0.2, 0.1)):
@@ -78,7 +80,7 @@ def test_the_face_is_where_its_points_say_when_the_head_turns():
             brow, eye = middle(f"{side}_brow"), middle(f"{side}_eye").mean(0)
             forehead = brow + (brow.mean(0) - eye) * 0.8
             assert colour(brow).mean() < 0.65 * colour(forehead).mean(), (turn, side)
-        lips, chin = colour(middle("lips", 0.75)), colour(middle("lips", 0.3) + [0, 22])
+        lips, chin = colour(middle("lips", 0.75)), colour(middle("lips", 0.3) + np.array([0, 22]))
         assert lips[0] - lips[1] > 1.8 * (chin[0] - chin[1]), turn
 
 

@@ -79,15 +79,18 @@ def map_clips(
     timeout_s: float = 600.0,
     journal: Path | None = None,
     ray_address: str | None = None,
+    whole: Callable[[dict[str, Any]], bool] = lambda value: True,
     title: str = "clips",
     quiet: bool = False,
 ) -> list[Outcome]:
     """Run ``function(*task.args)`` for every task and return the outcomes in the order of ``tasks``.
 
     ``function`` must be picklable (top-level) and return a JSON-able dict. With ``journal``, outcomes that succeeded
-    before under the same id and stamp are reused; failed ones are tried again. ``workers`` defaults to the cores at
-    hand; 0 runs inside this process (for debugging: nothing can be killed then). ``timeout_s`` bounds one clip.
-    ``ray_address`` runs the same map on a Ray cluster ("auto", "local" or an address; needs ``signloom[ray]``).
+    before under the same id and stamp are reused, provided that ``whole(value)`` holds (are the files still there?);
+    failed ones are tried again, and unfinished files of a killed run beside the journal or below it are removed.
+    ``workers`` defaults to the cores at hand; 0 runs inside this process (for debugging: nothing can be killed then).
+    ``timeout_s`` bounds one clip. ``ray_address`` runs the same map on a Ray cluster ("auto", "local" or an address;
+    needs ``signloom[ray]``).
 
     Raises InputError when ids repeat or another process holds the journal.
     """
@@ -98,7 +101,7 @@ def map_clips(
     with _open_journal(journal) as (known, write):
         for task in tasks:
             row = known.get(task.id)
-            if row is not None and row["stamp"] == task.stamp:
+            if row is not None and row["stamp"] == task.stamp and whole(row["value"]):
                 outcomes[task.id] = Outcome(task.id, row["value"], reused=True)
         todo = [task for task in tasks if task.id not in outcomes]
         progress = Progress(title, total=len(tasks), done=len(outcomes), quiet=quiet)
@@ -278,6 +281,8 @@ def _open_journal(path: Path | None) -> Iterator[tuple[Mapping[str, dict], Calla
                 f"'{path.parent}' is being written by another signloom process; wait for it or choose another --out"
             )
             raise InputError(message) from error
+        for left_over in path.parent.rglob(".tmp-*"):
+            left_over.unlink(missing_ok=True)  # only now: whoever holds the journal may be writing them
         known: dict[str, dict] = {}
         file.seek(0)
         whole = 0

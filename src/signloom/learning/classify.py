@@ -46,8 +46,12 @@ class ClassifyPoses:
         import torch.nn.functional as F
 
         assert batch.label_B is not None
-        logits = model(batch.pose_BTJC, batch.present_BTJ, batch.mask_BT)
-        return F.cross_entropy(logits.float(), batch.label_B, label_smoothing=self.label_smoothing)
+        logits = model(batch.pose_BTJC, batch.present_BTJ, batch.mask_BT).float()
+        labels = batch.label_B
+        if logits.ndim == 3:  # an ensemble: each member learns by itself
+            labels = labels.repeat_interleave(logits.shape[1])
+            logits = logits.flatten(0, 1)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def validate(self, model: Any, device: Any) -> dict[str, float]:
         if self.validation is None or not len(self.validation):

@@ -1,14 +1,16 @@
-"""A pose recogniser for few clips and a CPU: part encoders, depthwise convolution over time, then attention.
+"""A pose recogniser for few clips and a CPU: an ensemble of small networks of convolution and attention over time.
 
 Each frame's body, hands and face are encoded apart, from joint positions, bones and motion. The two hands share one
 encoder, the left one seen in a mirror, so that what is learnt from one hand serves the other. Whole parts are dropped
 in training, since a network with few signers otherwise leans on what is particular to them. Absent joints carry a flag
 and an absent hand becomes a learnt vector; nothing is zeroed into a corner. Convolutions over time before
-attention are what makes small corpora work (cf. Conformer, Gulati et al. 2020).
+attention are what makes small corpora work (cf. Conformer, Gulati et al. 2020); several small networks vote, because
+with few signers what one network makes of a new signer is partly luck.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +24,8 @@ class PoseTransformerConfig:
 
     ``parents`` gives the joint each joint's bone starts at. ``body``, ``left_hand``, ``right_hand`` and ``face`` are
     (start, stop) ranges of joints; the hands must be of equal length and order, each beginning with its root.
-    ``part_dropout`` is how often, in training, a clip loses its body, its face, the hands' shape or the hands' place.
+    ``part_dropout`` is how often, in training, a clip loses its body, its face, a hand's shape or a hand's place.
+    ``members`` networks of this shape are trained side by side and vote.
     """
 
     n_classes: int
@@ -31,15 +34,16 @@ class PoseTransformerConfig:
     left_hand: tuple[int, int]
     right_hand: tuple[int, int]
     face: tuple[int, int]
-    n_frames: int = 48
-    width: int = 160
-    depth: int = 3
+    n_frames: int = 32
+    width: int = 64
+    depth: int = 2
     heads: int = 4
     kernel: int = 7
     stride: int = 2
     dropout: float = 0.2
     head_dropout: float = 0.4
-    part_dropout: float = 0.5
+    part_dropout: float = 0.4
+    members: int = 4
 
 
 class PartEncoder(nn.Module):
@@ -92,21 +96,12 @@ class TimeBlock(nn.Module):
         return x_BTD + self.drop(self.feed(self.norm_feed(x_BTD)))
 
 
-class PoseTransformer(nn.Module):
-    """Joints over time -> class logits.
-
-    ``forward(pose_BTJC, present_BTJ, mask_BT) -> logits_BK`` with ``pose_BTJC`` float (B, T, J, 2 or 3) in body
-    units (origin between the shoulders, unit = shoulder width; z is not used: it made new signers harder),
-    ``present_BTJ`` bool, ``mask_BT`` bool (True = a real frame).
-    """
-
-    streams = ("pose",)
+class Member(nn.Module):
+    """One network of the ensemble: part features of each frame -> class logits (B, K)."""
 
     def __init__(self, config: PoseTransformerConfig):
         super().__init__()
-        self.config = config
-        c = config
-        self.register_buffer("parents", torch.tensor(c.parents), persistent=False)
+        self.config = c = config
         n_body, n_hand, n_face = (b - a for a, b in (c.body, c.right_hand, c.face))
         self.body = PartEncoder(n_body, 8, 0, c.width, c.dropout)
         self.hand = PartEncoder(n_hand, 8, 4, c.width, c.dropout)
@@ -120,18 +115,14 @@ class PoseTransformer(nn.Module):
         self.head = nn.Sequential(nn.Dropout(c.head_dropout), nn.Linear(2 * c.width, c.n_classes))
         nn.init.trunc_normal_(self.place, std=0.02)
 
-    def features(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
-        """The pooled (B, 2·width) vector that the last layer sees."""
+    def forward(self, parts: dict[str, tuple[Tensor, Tensor, Tensor]], mask_BT: Tensor) -> Tensor:
         c = self.config
-        present_BTJ = present_BTJ & mask_BT.unsqueeze(-1)
-        x = pose_BTJC[..., :2] * present_BTJ.unsqueeze(-1)
-        parts = [
-            self._kept(self._body(x, present_BTJ)),
-            self._hand(x, present_BTJ, c.right_hand, 1.0),
-            self._hand(x, present_BTJ, c.left_hand, -1.0),
-            self._kept(self._face(x, present_BTJ)),
-        ]
-        joined = self.join(torch.cat(parts, dim=-1)) * mask_BT.unsqueeze(-1)
+        encoded = [self._kept(self.body(*parts["body"]))]
+        for side in ("right_hand", "left_hand"):
+            shape, present, place = parts[side]
+            encoded.append(self.hand(self._kept(shape), present, self._kept(place)))
+        encoded.append(self._kept(self.face(*parts["face"])))
+        joined = self.join(torch.cat(encoded, dim=-1)) * mask_BT.unsqueeze(-1)
 
         h = self.shrink(joined.transpose(1, 2)).transpose(1, 2)
         mask = F.max_pool1d(mask_BT[:, None].to(h.dtype), c.stride, stride=c.stride, ceil_mode=True)[:, 0] > 0
@@ -142,10 +133,7 @@ class PoseTransformer(nn.Module):
         keep = mask.unsqueeze(-1)
         mean = (h * keep).sum(1) / keep.sum(1).clamp(min=1)
         weight = self.weigh(h).masked_fill(~keep, float("-inf")).softmax(1)
-        return torch.cat([mean, (h * weight).sum(1)], dim=-1)
-
-    def forward(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
-        return self.head(self.features(pose_BTJC, present_BTJ, mask_BT))
+        return self.head(torch.cat([mean, (h * weight).sum(1)], dim=-1))
 
     def _kept(self, x_BTX: Tensor) -> Tensor:
         """In training, ``x`` with some clips' all zero; in use, ``x``. See ``part_dropout``."""
@@ -154,22 +142,59 @@ class PoseTransformer(nn.Module):
         keep = torch.rand(len(x_BTX), device=x_BTX.device) >= self.config.part_dropout
         return x_BTX * keep.view(-1, *[1] * (x_BTX.ndim - 1))
 
-    def _body(self, x_BTJC: Tensor, present_BTJ: Tensor) -> Tensor:
+
+class PoseTransformer(nn.Module):
+    """Joints over time -> class logits, by an ensemble of small networks that share their input.
+
+    ``forward(pose_BTJC, present_BTJ, mask_BT)`` with ``pose_BTJC`` float (B, T, J, 2 or 3) in body units (origin
+    between the shoulders, unit = shoulder width; z is not used: it made new signers harder), ``present_BTJ`` bool,
+    ``mask_BT`` bool (True = a real frame). In use it returns the log of the members' mean probability (B, K); in
+    training the members' own logits (B, M, K), so that each learns by itself and their errors differ.
+    """
+
+    streams = ("pose",)
+
+    def __init__(self, config: PoseTransformerConfig):
+        super().__init__()
+        self.config = config
+        self.register_buffer("parents", torch.tensor(config.parents), persistent=False)
+        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+
+    def forward(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
+        c = self.config
+        present_BTJ = present_BTJ & mask_BT.unsqueeze(-1)
+        x = pose_BTJC[..., :2] * present_BTJ.unsqueeze(-1)
+        parts = {
+            "body": self._body(x, present_BTJ),
+            "right_hand": self._hand(x, present_BTJ, c.right_hand, 1.0),
+            "left_hand": self._hand(x, present_BTJ, c.left_hand, -1.0),
+            "face": self._face(x, present_BTJ),
+        }
+        logits_BMK = torch.stack([member(parts, mask_BT) for member in self.members], dim=1)
+        if self.training:
+            return logits_BMK
+        return torch.logsumexp(logits_BMK.float().log_softmax(-1), dim=1) - math.log(c.members)
+
+    # Each gives (features (B, T, P, F), present (B, T, P), extra features of the part as a whole (B, T, E)).
+
+    def _body(self, x_BTJC: Tensor, present_BTJ: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         start, stop = self.config.body
         points, here = x_BTJC[:, :, start:stop], present_BTJ[:, :, start:stop]
         bone = points - points[:, :, self.parents[start:stop] - start]
         features = torch.cat([points, bone, _motion(points, here) * 4], dim=-1) * here.unsqueeze(-1)
-        return self.body(features, here, points[:, :, 0, :0])
+        return features, here, points[:, :, 0, :0]
 
-    def _face(self, x_BTJC: Tensor, present_BTJ: Tensor) -> Tensor:
+    def _face(self, x_BTJC: Tensor, present_BTJ: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         start, stop = self.config.face
         points, here = x_BTJC[:, :, start:stop], present_BTJ[:, :, start:stop]
         flags = here.unsqueeze(-1)
         middle = points.sum(2, keepdim=True) / flags.sum(2, keepdim=True).clamp(min=1)
         features = torch.cat([(points - middle) * 8, _motion(points, here) * 4], dim=-1) * flags
-        return self.face(features, here, points[:, :, 0, :0])
+        return features, here, points[:, :, 0, :0]
 
-    def _hand(self, x_BTJC: Tensor, present_BTJ: Tensor, part: tuple[int, int], side: float) -> Tensor:
+    def _hand(
+        self, x_BTJC: Tensor, present_BTJ: Tensor, part: tuple[int, int], side: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """One hand: its shape about its own root, enlarged to the body's scale, and its place in the body frame."""
         start, stop = part
         points, here = x_BTJC[:, :, start:stop] * x_BTJC.new_tensor([side, 1.0]), present_BTJ[:, :, start:stop]
@@ -177,8 +202,7 @@ class PoseTransformer(nn.Module):
         shape = (points - points[:, :, :1]) * 4
         bone = (points - points[:, :, self.parents[start:stop] - start]) * 8
         features = torch.cat([shape, bone, (motion - motion[:, :, :1]) * 8], dim=-1) * here.unsqueeze(-1)
-        place = torch.cat([points[:, :, 0], motion[:, :, 0, :2] * 4], dim=-1)
-        return self.hand(self._kept(features), here, self._kept(place))
+        return features, here, torch.cat([points[:, :, 0], motion[:, :, 0, :2] * 4], dim=-1)
 
 
 def _motion(points_BTPC: Tensor, present_BTP: Tensor) -> Tensor:

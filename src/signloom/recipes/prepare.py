@@ -83,8 +83,6 @@ def prepare_corpus(
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() == manifest.root.resolve() and (out / "manifest.jsonl").exists():
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
-    for left_over in out.glob("*/.tmp-*"):
-        left_over.unlink(missing_ok=True)  # a killed run's unfinished files
     made = preparation.fingerprints() if any("video" in r.streams for r in manifest) else {}
     tasks = [
         Task(r.id, (r, manifest.root, out, preparation), stamp=_stamp(r, manifest.root, made, preparation))
@@ -97,6 +95,7 @@ def prepare_corpus(
         timeout_s=timeout_s,
         journal=out / "journal.jsonl",
         ray_address=ray_address,
+        whole=lambda value: all((out / p).exists() for p in value["streams"].values()),
         title="prepare",
         quiet=quiet,
     )
@@ -258,7 +257,10 @@ def _import_pose(record: Record, path: Path, out: Path, source: str) -> dict[str
     if not len(pose.body.data):
         raise MediaError(f"clip '{record.id}': '{path}' has no frame", reason="no-frames")
     fingerprint = imported_fingerprint(pose)
-    seen = _seen(pose)
+    try:
+        seen = _seen(pose)
+    except InputError as error:
+        raise MediaError(f"clip '{record.id}': '{path}': {error}", reason="unknown-skeleton") from error
     if not any(seen.values()):
         raise MediaError(f"clip '{record.id}': '{path}' holds no point with confidence", reason="no-signer")
     cut = (record.first_frame, record.end_frame)

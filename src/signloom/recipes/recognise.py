@@ -14,10 +14,10 @@ import numpy as np
 import signloom
 from signloom.data import files
 from signloom.data.batch import PoseSet
+from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record, write_json
 from signloom.data.mapping import Outcome, Progress, fingerprint_hash
 from signloom.data.skeleton import PARENT, PARTS
-from signloom.data.leaks import refuse_leaks
 from signloom.data.splits import SCHEMES, Fold, Split, apply_split, assign_split, read_split, split_of
 from signloom.errors import CheckpointError, InputError, SignloomError
 from signloom.learning import metrics
@@ -35,24 +35,24 @@ from signloom.steps.pose_input import PoseInput
 
 
 def pose() -> Recipe:
-    """The default: a small transformer over body, hands and face, for few clips and a CPU."""
+    """The default: four small transformers over body, hands and face that vote; for few clips and a CPU."""
     return Recipe(
         name="pose",
         architecture="pose_transformer",
         streams=("pose",),
         inputs=PoseInput(n_frames=32),
         augment=PoseAugment(mirror=0.15),
-        model={"width": 128, "depth": 3},
+        schedule=Schedule(epochs=24),
     )
 
 
 def pose_large() -> Recipe:
-    """The same with more width and finer time, for large vocabularies (hundreds of glosses) or a GPU."""
+    """One wider network with finer time, for large vocabularies (hundreds of glosses) or a GPU."""
     return replace(
         pose(),
         name="pose-large",
         inputs=PoseInput(n_frames=64),
-        model={"width": 256, "depth": 4, "heads": 8},
+        model={"width": 256, "depth": 4, "heads": 8, "members": 1, "part_dropout": 0.2},
         schedule=Schedule(epochs=80, batch_size=64, learning_rate=1e-3),
     )
 
@@ -170,6 +170,8 @@ def train_run(
             f"'{out}' holds a finished run with another recipe, corpus, split or seed; choose another --out"
         )
 
+    for left_over in out.rglob(".tmp-*"):
+        left_over.unlink(missing_ok=True)  # a killed run's unfinished files
     train_poses = load_poses(train, recipe.inputs, labels, needed_by=f"recipe '{recipe.name}'")
     val_poses = load_poses(validation, recipe.inputs, labels, needed_by=f"recipe '{recipe.name}'")
     import torch

@@ -75,7 +75,7 @@ def exact_points(motion: Motion, signer: Signer, camera: Camera) -> tuple[np.nda
         hip = motion.hips[:, side]
         put(f"{name}_HIP", camera.project(hip))
         for part, below in zip(("KNEE", "ANKLE", "HEEL", "FOOT_INDEX"), _LEGS_M):
-            put(f"{name}_{part}", camera.project(hip + [0, below * signer.scale, 0]))
+            put(f"{name}_{part}", camera.project(hip + np.array([0, below * signer.scale, 0])))
 
     hands = camera.project(motion.hands)
     points = np.concatenate([body, face, hands[:, LEFT], hands[:, RIGHT]], 1)

@@ -86,7 +86,7 @@ PLACES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "low": ("chest", (-0.150, 0.260, -0.320)),
     "high": ("chest", (-0.230, -0.120, -0.260)),
     "wide": ("chest", (-0.340, 0.060, -0.220)),
-    "above": ("chest", (-0.200, -0.235, -0.220)),
+    "above": ("chest", (-0.215, -0.245, -0.220)),
 }
 
 
@@ -253,7 +253,7 @@ LEXICON: tuple[Sign, ...] = (
     Sign(
         "VEZU",
         "spread hand arcs over the head",
-        Hand("five", "above", "out", "up", "palm", Path("arc", (0.24, 0.03, 0.0), (0, -0.06, 0))),
+        Hand("five", "above", "out", "up", "palm", Path("arc", (0.20, 0.03, 0.0), (0, -0.07, 0))),
         stroke_s=0.85,
     ),
     Sign(
@@ -277,7 +277,7 @@ LEXICON: tuple[Sign, ...] = (
     Sign(
         "ZETI",
         "index and thumb open, pulled down from the forehead",
-        Hand("ell", "forehead", "out", "up across", "thumb", Path("line", (-0.14, 0.16, -0.06))),
+        Hand("ell", "forehead", "out", "up across", "thumb", Path("line", (-0.10, 0.30, -0.12))),
         nod_deg=12,
     ),
     Sign(

@@ -30,7 +30,7 @@ class Motion:
     """A signer's 3-D motion in metres (world frame of :mod:`signloom.synthetic.body`), N samples at ``rate_hz``.
 
     Sides are the signer's own: index 0 right, 1 left. ``shoulders``, ``elbows``, ``hips`` (N, 2, 3); ``hands``
-    (N, 2, 21, 3), of which joint 0 is the wrist; ``palms`` (N, 2, 3) unit vectors out of the palm; ``chest`` and ``head``
+    (N, 2, 21, 3), of which joint 0 is the wrist; ``palms`` (N, 2, 3) unit vectors out of the palm; ``chest``, ``head``
     (N, 3) points between shoulders and ears; ``head_turn`` (N, 3, 3) rotation; ``expression`` (N, 5), see EXPRESSIONS;
     ``raised`` (N, 2), how far each hand has left its rest, 0..1.
     """
@@ -166,7 +166,7 @@ class _Take:
         head_turn = rotation(turn)
         head = chest + head_turn @ np.array([0.0, -_NECK_M * k, -0.015])
         spread = signer.shoulder_m / 2
-        shoulders = np.stack([chest + [-spread, 0.02, 0.0], chest + [spread, 0.02, 0.0]], 1)
+        shoulders = np.stack([chest + np.array([-spread, 0.02, 0.0]), chest + np.array([spread, 0.02, 0.0])], 1)
         shoulders[:, RIGHT, 1] -= 0.014 * self.lift
         hips = np.tile(np.array([[-0.095, 0.50, 0.0], [0.095, 0.50, 0.0]]) * k, (n, 1, 1))
         hips += 0.2 * chest[:, None] * np.array([1.0, 0.0, 1.0])
@@ -305,7 +305,7 @@ def _out_of_head(joints: np.ndarray, head: np.ndarray, head_turn: np.ndarray, sc
 
 
 def _frame(fingers: np.ndarray, palm: np.ndarray) -> np.ndarray:
-    """A right hand's rotation matrix with columns (thumb side, fingers, palm); ``palm`` is made square to ``fingers``."""
+    """A right hand's rotation matrix: columns thumb side, fingers, palm; ``palm`` is made square to ``fingers``."""
     palm = unit(palm - fingers * (palm @ fingers))
     return np.stack([np.cross(fingers, palm), fingers, palm], -1)
 

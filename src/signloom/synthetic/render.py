@@ -1,8 +1,8 @@
 """Draw the signer: a small software renderer of round cones and ellipsoids with shading, in numpy and OpenCV.
 
 Each body part is a group of sphere-swept cones and ellipsoids that melt into each other by a smooth maximum of their
-depth. Groups write depth, normals and colour into one buffer, which is lit in one pass, made finer than the frame and averaged
-down. The joints that :mod:`signloom.synthetic.exact` reports are the very points the cones end in.
+depth. Groups write depth, normals and colour into one buffer, which is lit in one pass, made finer than the frame and
+averaged down. The joints that :mod:`signloom.synthetic.exact` reports are the very points the cones end in.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Scene:
     background_seed: int = 0
     wall: tuple[int, int, int] = (196, 192, 184)
     light: tuple[float, float, float] = (-0.45, -0.65, -0.75)  # from where it comes, as a direction
-    light_strength: float = 0.62
-    ambient: float = 0.50
+    light_strength: float = 0.55
+    ambient: float = 0.48
     warmth: float = 0.0  # -1 bluish .. 1 yellowish
     noise: float = 0.8  # standard deviation in grey levels
     blur_px: float = 0.0
@@ -63,8 +63,8 @@ def make_scene(rng: np.random.Generator) -> Scene:
         background_seed=int(rng.integers(2**31)),
         wall=tuple(int(c) for c in rng.uniform(140, 225) + rng.uniform(-14, 14, 3)),
         light=(rng.uniform(-0.8, 0.8), rng.uniform(-0.9, -0.45), -0.8),
-        light_strength=rng.uniform(0.5, 0.7),
-        ambient=rng.uniform(0.44, 0.56),
+        light_strength=rng.uniform(0.44, 0.60),
+        ambient=rng.uniform(0.42, 0.52),
         warmth=rng.uniform(-0.6, 0.8),
         noise=rng.uniform(0.3, 1.5),
         blur_px=float(rng.choice([0.0, 0.0, 0.4, 0.6])),
@@ -94,7 +94,7 @@ class Camera:
         return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points (..., 3) in metres -> (..., 3): x, y in pixels and nearness in pixels (0 at the chest's plane)."""
+        """World points (..., 3) in metres -> (..., 3) in pixels: x, y and nearness (0 in the chest's plane)."""
         depth = self.scene.distance_m + points[..., 2]
         xy = (points[..., :2] - np.array(self.scene.shift_m)) @ self._turn().T
         xy = xy * (self.focal_px / depth)[..., None] + np.array([self.width_px / 2, self.height_px / 2])
@@ -437,19 +437,21 @@ class Person:
         hips = motion.hips[k].mean(0)
         layer = canvas  # the first group drawn: nothing to keep apart from yet
         eye, cloth = np.eye(3), self.cloth
-        waist = chest * 0.5 + hips * 0.5 + [0, 0.09 * z, 0.02]
-        self._blob(layer, hips + [0, 0.12, 0.02], (0.178 * g * z, 0.34, 0.125 * g), eye, cloth)
+        waist = chest * 0.5 + hips * 0.5 + np.array([0, 0.09 * z, 0.02])
+        self._blob(layer, hips + np.array([0, 0.12, 0.02]), (0.178 * g * z, 0.34, 0.125 * g), eye, cloth)
         self._blob(layer, waist, (0.150 * g * z, 0.36, 0.112 * g), eye, cloth, 0.04)
-        self._blob(layer, chest + [0, 0.15 * z, 0.02], (0.168 * (g * z) ** 0.5, 0.20, 0.115 * g), eye, cloth, 0.04)
+        self._blob(
+            layer, chest + np.array([0, 0.15 * z, 0.02]), (0.168 * (g * z) ** 0.5, 0.20, 0.115 * g), eye, cloth, 0.04
+        )
         for side, sign in ((RIGHT, -1), (LEFT, 1)):
-            neck, tip = chest + [sign * 0.035, -0.012, 0.02], motion.shoulders[k, side]
-            self._cone(layer, neck, tip + [-sign * 0.006, 0.008, 0.004], 0.050, 0.048 * g**0.5, cloth, 0.03)
+            neck, tip = chest + np.array([sign * 0.035, -0.012, 0.02]), motion.shoulders[k, side]
+            self._cone(layer, neck, tip + np.array([-sign * 0.006, 0.008, 0.004]), 0.050, 0.048 * g**0.5, cloth, 0.03)
             # The armhole: the torso swells towards the arm, which is drawn by itself, so that no seam shows.
             upper = tip + (motion.elbows[k, side] - tip) * 0.4
             self._cone(layer, tip, upper, 0.048 * g**0.5 * z, 0.045 * g**0.5 * z, cloth, 0.035)
         self._dress(layer, chest)
         top = motion.head[k] + motion.head_turn[k] @ np.array([0, 0.07, 0.02])
-        self._cone(layer, chest + [0, 0.03, 0.012], top, 0.057 * z, 0.053 * z, self.skin * 0.96, 0.008)
+        self._cone(layer, chest + np.array([0, 0.03, 0.012]), top, 0.057 * z, 0.053 * z, self.skin * 0.96, 0.008)
 
     def _dress(self, layer: _Layer, chest: np.ndarray) -> None:
         """Give the torso in ``layer`` its cloth: folds, stripes, and skin above the neckline."""
@@ -586,7 +588,7 @@ class Person:
         lower = elbow + (wrist - elbow) * 0.28
         neck = elbow + (wrist - elbow) * 0.86
         u, f = s.upper_arm_m, s.forearm_m
-        part(shoulder + [0, 0.006, 0], upper, 0.045 * g * z, 0.0425 * g * z, 0.0, u * 0.5, 0.01)
+        part(shoulder + np.array([0, 0.006, 0]), upper, 0.045 * g * z, 0.0425 * g * z, 0.0, u * 0.5, 0.01)
         part(upper, elbow, 0.0425 * g * z, 0.0345 * g * z, u * 0.5, u, 0.015)
         part(elbow, lower, 0.0345 * g * z, 0.0365 * g * z, u, u + f * 0.28, 0.02)
         part(lower, neck, 0.0365 * g * z, 0.0265 * z, u + f * 0.28, u + f * 0.86, 0.02)
@@ -706,11 +708,10 @@ class _FaceTexture:
         spot(0, -0.050, 0.035, 0.018, skin * 1.05, 0.5)
         if s.beard:
             hair = np.array(s.hair, float) / 255
-            low = 1 / (1 + np.exp(-(y - 0.058 + 6 * (np.abs(x) - 0.055).clip(-0.02) * 0) / 0.006))
+            low = 1 / (1 + np.exp(-(y - 0.058) / 0.006))
             sides = 1 / (1 + np.exp(-(np.abs(x) - 0.056) / 0.003)) * (y > 0.0)
-            area = np.clip(low * np.ones_like(x) * (np.abs(x) > 0) + sides, 0, 1)
             moustache = np.exp(-((x / 0.024) ** 4) - ((y - 0.053) / 0.005) ** 2)
-            area = np.clip(area + moustache, 0, 1) * s.beard * 0.75
+            area = np.clip(low + sides + moustache, 0, 1) * s.beard * 0.75
             tone += area[..., None] * (hair - tone)
         speckle = _noise(np.random.default_rng(len(s.name)), max(h, w), (16, 48))[:h, :w]
         return (np.clip(tone * (1 + 0.02 * speckle[..., None]), 0, 1) * 255).astype(np.uint8)
@@ -731,14 +732,14 @@ class _FaceTexture:
             cv2.fillPoly(image, [corners], tuple(float(c) for c in colour), cv2.LINE_AA, 4)
 
         def line(corners, colour, width_m, closed=False):
-            width = max(1, int(round(width_m * self.scale)))
+            width = max(1, round(width_m * self.scale))
             cv2.polylines(image, [corners], closed, tuple(float(c) for c in colour), width, cv2.LINE_AA, 4)
 
         for side in ("left", "right"):
             eye = polygon(OUTLINES[f"{side}_eye"])
             fill(eye, (236, 230, 226))
             inner = points[[FACE_INDEX[n] for n in OUTLINES[f"{side}_eye"]]]
-            mid = (inner[0] + inner[8]) / 2 - [0, 0.0008]
+            mid = (inner[0] + inner[8]) / 2 - np.array([0, 0.0008])
             open_m = inner[:, 1].max() - inner[:, 1].min()
             if open_m > 0.004:
                 u, v = self.pixels(*mid)
@@ -758,15 +759,10 @@ class _FaceTexture:
             crease = np.concatenate([eye[8:], eye[:1]]) - np.array([0, int(0.0042 * self.scale * 16)], np.int32)
             line(crease, skin * 0.68, 0.0009)
             hair = np.array(s.hair, float) * 0.75 + skin * 0.12
-            brow = polygon(OUTLINES[f"{side}_brow"])
-            middle = brow.mean(0)
-            squeeze = np.array([1.0, 0.62 * s.brows])
-            rows = brow[:5].astype(float), brow[5:][::-1].astype(float)
-            centre_line = (rows[0] + rows[1]) / 2
-            top = centre_line + (rows[0] - centre_line) * squeeze[1]
-            bottom = centre_line + (rows[1] - centre_line) * squeeze[1]
-            del middle
-            fill(np.concatenate([top, bottom[::-1]]).astype(np.int32), hair)
+            brow = polygon(OUTLINES[f"{side}_brow"]).astype(float)
+            upper, lower = brow[:5], brow[5:][::-1]
+            middle, half = (upper + lower) / 2, (upper - lower) * (0.31 * s.brows)
+            fill(np.concatenate([middle + half, (middle - half)[::-1]]).astype(np.int32), hair)
         fill(polygon(OUTLINES["lips"]), s.lips)
         mouth = polygon(OUTLINES["mouth"])
         if expression[2] > 0.08:
@@ -799,7 +795,7 @@ def _noise(rng: np.random.Generator, size: int, cells: tuple[int, ...]) -> np.nd
         grid = rng.standard_normal((n, n)).astype(np.float32)
         grid = np.pad(grid, 2, mode="wrap")
         big = cv2.resize(grid, None, fx=size / n, fy=size / n, interpolation=cv2.INTER_CUBIC)
-        start = int(round(2 * size / n))
+        start = round(2 * size / n)
         total += big[start : start + size, start : start + size] / (1 + k)
     return total / max(float(total.std()), 1e-6)
 
@@ -875,7 +871,7 @@ def render(
         canvas.clear()
         person.draw(canvas, motion, k)
         for points, radius_m, rgb in dots:
-            at = fine.project(points[k]) + [0, 0, 10 * fine.scale]  # in front of everything
+            at = fine.project(points[k]) + np.array([0, 0, 10 * fine.scale])  # in front of everything
             radius = radius_m * float(fine.magnification(points[k]))
             canvas.cone(at, at, radius, radius, np.array(rgb) / 255)
         lit = cv2.resize(light.lit(canvas), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
@@ -895,7 +891,11 @@ def render(
 
 def _reach(motion: Motion, fine: Camera) -> tuple[int, int, int, int]:
     """The box (x0, y0, x1, y1), in frame pixels, that the signer stays in throughout ``motion``."""
-    points = [motion.head + [0, -0.20, 0], motion.head + [0.14, 0, 0], motion.head - [0.14, 0, 0]]
+    points = [
+        motion.head + np.array([0, -0.20, 0]),
+        motion.head + np.array([0.14, 0, 0]),
+        motion.head - np.array([0.14, 0, 0]),
+    ]
     points += [a.reshape(-1, 3) for a in (motion.shoulders, motion.elbows, motion.hands, motion.hips)]
     p = fine.project(np.concatenate(points))[:, :2]
     margin = 0.09 * fine.scale

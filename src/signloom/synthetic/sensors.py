@@ -1,4 +1,4 @@
-"""What a watch on each wrist would measure: acceleration with gravity, and turning rate, derived from the 3-D motion."""
+"""What a watch on each wrist would measure, from the 3-D motion: acceleration with gravity, and rate of turn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANNELS = tuple(
     for kind, unit_ in (("acceleration", "g"), ("rotation", "dps"))
     for axis in "xyz"
 )
-"""The columns of the sensor stream: per wrist (the signer's own right, then left) 3 of g and 3 of degrees per second."""
+"""The columns of the sensor stream: per wrist (the signer's right, then left) 3 of g and 3 of degrees per second."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,257 @@
+"""Preparing a corpus: what it holds, that nothing is done twice, and what becomes of odd clips."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pose_format import Pose
+
+from signloom.data import files
+from signloom.data.manifest import Manifest, Record, read_manifest
+from signloom.errors import InputError
+from signloom.recipes.prepare import Preparation, prepare_corpus, read_failures
+from signloom.sources import read_source
+
+FRAMES = Preparation(streams=("frames",), shorter_px=96)
+
+
+def stream_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".pose", ".mp4"))
+
+
+def of_files(root: Path, **paths: str) -> Manifest:
+    return Manifest(tuple(Record(i, label="A", streams={"video": p}) for i, p in paths.items()), root)
+
+
+def test_poses_open_in_pose_format_and_the_manifest_tells_the_truth(corpus):
+    manifest = read_manifest(corpus.folder)
+    assert [r.id for r in manifest] == [r.id for r in corpus.source]
+    assert len(manifest.labels) == 2
+    assert len(manifest.signers) == 3
+    assert set(manifest.meta["streams"]) == {"pose", "frames"}
+    for record in manifest:
+        pose = Pose.read((corpus.folder / record.streams["pose"]).read_bytes())
+        assert [(c.name, len(c.points)) for c in pose.header.components] == [
+            ("POSE_LANDMARKS", 33),
+            ("FACE_LANDMARKS", 128),
+            ("LEFT_HAND_LANDMARKS", 21),
+            ("RIGHT_HAND_LANDMARKS", 21),
+        ]
+        assert pose.body.data.shape[:2] == (record.n_frames, 1)
+        assert pose.body.fps == record.fps == 6
+        assert (pose.header.dimensions.width, pose.header.dimensions.height) == (320, 240)
+        assert record.extra["seen"]["body"] > 0.9  # the real estimator finds the synthetic signer
+        assert record.content == files.content_hash(record.path("video", corpus.folder, "test"))
+
+
+def test_frames_are_as_many_as_poses_and_resized(corpus):
+    for record in corpus.manifest:
+        video = files.read_video(corpus.folder / record.streams["frames"])
+        source = files.read_video(record.path("video", corpus.folder, "test"))
+        assert video.frames_THWC.shape == (record.n_frames, 96, 128, 3)
+        small = np.stack([files.resize_shorter_side(f, 96) for f in source.frames_THWC])
+        assert np.abs(video.frames_THWC.astype(int) - small).mean() < 4
+
+
+def test_inputs_are_left_alone_and_the_manifest_comes_last(corpus, footage, hashes_of):
+    assert hashes_of(footage) == corpus.inputs
+    written = (corpus.folder / "manifest.jsonl").stat().st_mtime_ns
+    assert all(p.stat().st_mtime_ns <= written for p in stream_files(corpus.folder))
+    assert not list(corpus.folder.rglob(".tmp-*"))
+
+
+def test_a_second_run_makes_nothing_again(corpus, tmp_path):
+    out = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    before = {p: p.stat().st_mtime_ns for p in stream_files(out)}
+    _, outcomes = prepare_corpus(corpus.source, out, corpus.preparation, workers=1, quiet=True)
+    assert all(o.reused for o in outcomes)
+    assert {p: p.stat().st_mtime_ns for p in stream_files(out)} == before
+    assert (out / "manifest.jsonl").read_bytes() == (corpus.folder / "manifest.jsonl").read_bytes()
+
+
+def test_one_worker_gives_the_same_bytes_as_two(corpus, tmp_path):
+    some = replace(corpus.source, records=corpus.source.records[::-2])
+    prepared, _ = prepare_corpus(some, tmp_path, corpus.preparation, workers=1, quiet=True)
+    rows = {r.id: r for r in corpus.manifest}
+    assert len(prepared) == 3
+    for record in read_manifest(tmp_path):
+        for stream in ("pose", "frames"):
+            path = record.path(stream, tmp_path, "test")
+            other = rows[record.id].path(stream, corpus.folder, "test")
+            assert path.name == other.name
+            assert path.read_bytes() == other.read_bytes()
+
+
+def test_what_changed_or_went_missing_is_made_again(footage, tmp_path):
+    sources = [str(p) for p in sorted(footage.rglob("*.mp4"))[:3]]
+    for name, path in zip("abc", sources):
+        shutil.copy(path, tmp_path / f"{name}.mp4")
+    manifest = of_files(tmp_path, a="a.mp4", b="b.mp4")
+    out = tmp_path / "out"
+    first, _ = prepare_corpus(manifest, out, FRAMES, workers=0, quiet=True)
+    shutil.copy(tmp_path / "c.mp4", tmp_path / "b.mp4")
+    second, outcomes = prepare_corpus(manifest, out, FRAMES, workers=0, quiet=True)
+    assert [o.reused for o in outcomes] == [True, False]
+    assert second.records[0] == first.records[0]
+    assert second.records[1].content == files.content_hash(tmp_path / "c.mp4") != first.records[1].content
+    lost = Path(second.records[0].streams["frames"])
+    whole = lost.read_bytes()
+    lost.unlink()
+    _, outcomes = prepare_corpus(manifest, out, FRAMES, workers=0, quiet=True)
+    assert [o.reused for o in outcomes] == [False, True]
+    assert lost.read_bytes() == whole
+    _, outcomes = prepare_corpus(manifest, out, replace(FRAMES, shorter_px=64), workers=0, quiet=True)
+    assert not any(o.reused for o in outcomes)
+
+
+def test_rotated_clips_stand_upright(footage, corpus, media, tmp_path):
+    upright = files.read_video(next(footage.rglob("*.mp4")))
+    # Stored lying on its side, with the display matrix that puts it right.
+    lying = np.ascontiguousarray(np.rot90(upright.frames_THWC, 1, axes=(1, 2)))
+    media.encode_clip(tmp_path / "lying.mp4", lying, fps=6, turn=(-90, False), options={"crf": "12"})
+    media.encode_clip(tmp_path / "upright.mp4", upright.frames_THWC, fps=6, options={"crf": "12"})
+    manifest = of_files(tmp_path, lying="lying.mp4", upright="upright.mp4")
+    prepared, outcomes = prepare_corpus(manifest, tmp_path / "out", corpus.preparation, workers=0, quiet=True)
+    assert [o.reason for o in outcomes] == [None, None]
+    poses = [files.read_pose(r.streams["pose"]) for r in prepared]
+    assert [(p.header.dimensions.width, p.header.dimensions.height) for p in poses] == [(320, 240)] * 2
+    shoulders = [np.asarray(p.body.data[:, 0, 11:13, :2]) for p in poses]
+    assert np.abs(shoulders[0] - shoulders[1]).max() < 6  # pixels
+    assert files.read_video(prepared.records[0].streams["frames"]).frames_THWC.shape[1:3] == (96, 128)
+
+
+def test_variable_frame_rate_becomes_constant_in_every_stream_alike(footage, corpus, media, tmp_path):
+    frames = files.read_video(next(footage.rglob("*.mp4"))).frames_THWC[:8]
+    pts = [0, 1, 2, 3, 4, 8, 9, 10]  # a camera that paused: the clip lasts 11/10 s
+    media.encode_clip(tmp_path / "v.mkv", frames, fps=10, pts=pts, time_base=Fraction(1, 10), options={"bf": "0"})
+    video = files.read_video(tmp_path / "v.mkv")
+    expected = len(files.constant_rate(video.times_s, video.fps))
+    assert expected > len(frames) == len(video.frames_THWC)
+    prepared, _ = prepare_corpus(
+        of_files(tmp_path, v="v.mkv"), tmp_path / "out", corpus.preparation, workers=0, quiet=True
+    )
+    record = prepared.records[0]
+    assert record.n_frames == expected
+    assert len(files.read_pose(record.streams["pose"]).body.data) == expected
+    assert len(files.read_video(record.streams["frames"]).frames_THWC) == expected
+
+
+def test_frame_ranges_and_boxes_are_cut_out(footage, corpus, tmp_path):
+    path = next(footage.rglob("*.mp4"))
+    cut = Record("cut", streams={"video": str(path)}, first_frame=3, end_frame=9, box_px=(40, 0, 280, 240))
+    prepared, outcomes = prepare_corpus(
+        Manifest((cut,), tmp_path), tmp_path / "out", corpus.preparation, workers=0, quiet=True
+    )
+    record = prepared.records[0]
+    assert record.n_frames == 6
+    pose = files.read_pose(record.streams["pose"])
+    assert len(pose.body.data) == 6
+    assert (pose.header.dimensions.width, pose.header.dimensions.height) == (240, 240)
+    expected = files.read_video(path).frames_THWC[3:9, :, 40:280]
+    got = files.read_video(record.streams["frames"]).frames_THWC
+    assert got.shape == (6, 96, 96, 3)
+    small = np.stack([files.resize_shorter_side(np.ascontiguousarray(f), 96) for f in expected])
+    assert np.abs(got.astype(int) - small).mean() < 4
+    other = replace(cut, end_frame=8)
+    again, outcomes = prepare_corpus(
+        Manifest((other,), tmp_path), tmp_path / "out", corpus.preparation, workers=0, quiet=True
+    )
+    assert not outcomes[0].reused
+    assert again.records[0].streams != record.streams  # another cut never goes by the same name
+
+
+def test_pose_files_are_imported_whole_and_cut(pose_footage, tmp_path):
+    source = read_source(pose_footage, pattern="{signer}/{label}/{take}.pose")
+    some = Manifest((source.records[0], replace(source.records[1], first_frame=2, end_frame=7)), source.root)
+    prepared, _ = prepare_corpus(some, tmp_path, Preparation(), workers=0, quiet=True)
+    whole = files.read_pose(pose_footage / source.records[0].streams["pose"])
+    got = files.read_pose(prepared.records[0].streams["pose"])
+    np.testing.assert_array_equal(got.body.data.filled(0), whole.body.data.filled(0))
+    np.testing.assert_array_equal(got.body.confidence, whole.body.confidence)
+    cut = files.read_pose(pose_footage / source.records[1].streams["pose"])
+    got = files.read_pose(prepared.records[1].streams["pose"])
+    np.testing.assert_array_equal(got.body.data.filled(0), cut.body.data.filled(0)[2:7])
+    assert [r.n_frames for r in prepared] == [len(whole.body.data), 5]
+
+
+def test_poses_of_another_estimator_than_most_are_refused(pose_footage, tmp_path):
+    source = read_source(pose_footage, pattern="{signer}/{label}/{take}.pose")
+    other = files.read_pose(pose_footage / source.records[0].streams["pose"])
+    files.write_pose(tmp_path / "other.pose", other.get_components(["POSE_LANDMARKS", "LEFT_HAND_LANDMARKS"]))
+    odd = Record("odd", label="A", streams={"pose": str(tmp_path / "other.pose")})
+    mixed = Manifest((odd, *source.records[:3]), source.root)
+    prepared, outcomes = prepare_corpus(mixed, tmp_path / "out", Preparation(), workers=0, quiet=True)
+    assert [o.reason for o in outcomes] == ["other-estimator", None, None, None]
+    assert "odd" not in {r.id for r in prepared}
+    [row] = read_failures(tmp_path / "out")
+    assert row["id"] == "odd"
+    assert "FACE_LANDMARKS" in row["message"]
+    assert prepared.meta["streams"]["pose"]["components"]["FACE_LANDMARKS"] == 128
+
+
+def test_a_clip_without_any_person_is_named_as_such(media, footage, tmp_path):
+    media.encode_clip(tmp_path / "empty street.mp4", media.moving_square(6, 120, 160))
+    manifest = of_files(tmp_path, nobody="empty street.mp4", somebody=str(next(footage.rglob("*.mp4"))))
+    prepared, outcomes = prepare_corpus(manifest, tmp_path / "out", Preparation(), workers=0, quiet=True)
+    assert [o.reason for o in outcomes] == ["no-signer", None]
+    assert [r.id for r in prepared] == ["somebody"]
+    with pytest.raises(InputError, match="none of the 1 clips.*1 no-signer.*no person was found"):
+        prepare_corpus(
+            of_files(tmp_path, nobody="empty street.mp4"), tmp_path / "2", Preparation(), workers=0, quiet=True
+        )
+
+
+def test_frames_cannot_be_made_from_poses_and_the_reason_says_so(pose_footage, tmp_path, signloom):
+    code, _, err = signloom("prepare", pose_footage, "--pattern", "{signer}/{label}/{take}.pose", "--out", tmp_path / "o",
+                            "--streams", "pose", "frames", "--workers", 1)  # fmt: skip
+    assert code == 2
+    assert "frames need stream 'video'" in err
+    assert "Leave out 'frames'" in err
+
+
+def test_a_corpus_is_never_prepared_into_itself(corpus, tmp_path):
+    out = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    with pytest.raises(InputError, match="choose another folder"):
+        prepare_corpus(read_manifest(out), out, corpus.preparation, quiet=True)
+
+
+def test_a_second_process_is_refused_and_does_not_disturb_the_first(footage, tmp_path):
+    (tmp_path / "frames").mkdir()
+    unfinished = [tmp_path / "frames" / ".tmp-1.mp4", tmp_path / ".tmp-2.jsonl"]
+    for path in unfinished:
+        path.touch()
+    manifest = of_files(footage, a=str(next(footage.rglob("*.mp4"))))
+    with open(tmp_path / "journal.jsonl", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another signloom process"):
+            prepare_corpus(manifest, tmp_path, FRAMES, workers=0, quiet=True)
+        assert all(p.exists() for p in unfinished)
+    prepare_corpus(manifest, tmp_path, FRAMES, workers=0, quiet=True)
+    assert not any(p.exists() for p in unfinished)  # nobody's any more
+
+
+def test_the_summary_as_json(footage, tmp_path, signloom):
+    command = (
+        "prepare",
+        footage / "signer01",
+        "--out",
+        tmp_path / "o",
+        "--json",
+        "--streams",
+        "frames",
+        "--workers",
+        1,
+    )
+    for made_now in (2, 0):
+        code, text, _ = signloom(*command)
+        assert code == 0
+        summary = json.loads(text)
+        assert (summary["clips"], summary["labels"], summary["signers"], summary["failed"]) == (2, 2, 0, 0)
+        assert summary["made_now"] == made_now
