@@ -275,8 +275,8 @@ def _random_poses(n: int) -> Any:
     from signloom.recipes.recognise import pose
 
     rng = np.random.default_rng(0)
-    xyz = rng.normal(size=(n, pose().inputs.n_frames, len(JOINTS), 3)).astype(np.float32)
-    return PoseSet(tuple(map(str, range(n))), xyz, np.ones(xyz.shape[:3], bool), np.arange(n, dtype=np.int64) % 100)
+    xy = rng.normal(size=(n, pose().inputs.n_frames, len(JOINTS), 2)).astype(np.float32)
+    return PoseSet(tuple(map(str, range(n))), xy, np.ones(xy.shape[:3], bool), np.arange(n, dtype=np.int64) % 100)
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipe_named(args.recipe)
     if args.epochs:
         recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=args.epochs, least_steps=0))
-    chosen = folds(manifest, args.folds, k=args.k, seed=0)
+    chosen = folds(manifest, args.folds, k=args.k, seed=0, val=0.1)
     if args.only:
         names = [f.name for f in chosen]
         unknown = [n for n in args.only if n not in names]

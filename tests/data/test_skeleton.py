@@ -19,10 +19,10 @@ def pose_of(components, data, confidence, width=640):
 
 def person(rng, frames=6):
     """Joints of a made-up person: everything present, shoulders 100 px apart around (320, 200)."""
-    xyz = rng.normal(0, 30, (frames, len(JOINTS), 3)).astype(np.float32) + np.float32([320, 260, 0])
-    xyz[:, INDEX["left_shoulder"]] = [370, 200, 0]
-    xyz[:, INDEX["right_shoulder"]] = [270, 200, 0]
-    return Joints(xyz, np.ones(xyz.shape[:2], bool), 25.0)
+    xy = rng.normal(0, 30, (frames, len(JOINTS), 2)).astype(np.float32) + np.float32([320, 260])
+    xy[:, INDEX["left_shoulder"]] = [370, 200]
+    xy[:, INDEX["right_shoulder"]] = [270, 200]
+    return Joints(xy, np.ones(xy.shape[:2], bool), 25.0)
 
 
 def test_mirroring_twice_is_nothing_and_once_swaps_the_hands():
@@ -31,7 +31,7 @@ def test_mirroring_twice_is_nothing_and_once_swaps_the_hands():
     assert JOINTS[MIRROR[INDEX["nose"]]] == "nose"
     one = person(np.random.default_rng(0))
     twice = one.mirrored().mirrored()
-    np.testing.assert_allclose(twice.xyz_TJC, one.xyz_TJC)
+    np.testing.assert_allclose(twice.xy_TJC, one.xy_TJC)
 
 
 def test_bones_follow_fingers_to_the_root_of_the_hand():
@@ -51,8 +51,8 @@ def test_holistic_and_openpose_points_land_on_the_same_joints():
         pose_of([("pose_keypoints_2d", ["Nose", "RWrist", "LKnee"])], data[..., :2], np.ones((2, 1, 3)))
     )
     wrist = INDEX["right_wrist"]
-    assert holistic.xyz_TJC[0, wrist].tolist() == [10, 20, 50]  # z was in picture widths
-    assert openpose.xyz_TJC[0, wrist].tolist() == [10, 20, 0]
+    assert holistic.xy_TJC[0, wrist].tolist() == [10, 20]
+    assert openpose.xy_TJC[0, wrist].tolist() == [10, 20]
     assert holistic.present_TJ.sum(1).tolist() == [2, 2]  # a knee is no joint of ours
 
 
@@ -73,7 +73,7 @@ def test_an_unknown_pose_names_what_it_holds():
 
 def test_the_body_frame_does_not_depend_on_camera_distance_or_place():
     near = person(np.random.default_rng(1))
-    far = Joints(near.xyz_TJC * 0.31 + np.float32([55, -40, 3]), near.present_TJ, near.fps)
+    far = Joints(near.xy_TJC * 0.31 + np.float32([55, -40]), near.present_TJ, near.fps)
     (a, _), (b, _) = body_frame(near), body_frame(far)
     np.testing.assert_allclose(a, b, atol=1e-4)
     assert a[0, INDEX["left_shoulder"], 0] == pytest.approx(0.5, abs=1e-4)
@@ -81,7 +81,7 @@ def test_the_body_frame_does_not_depend_on_camera_distance_or_place():
 
 def test_a_signer_who_turns_away_keeps_the_scale():
     straight = person(np.random.default_rng(2), frames=20)
-    turned = straight.xyz_TJC.copy()
+    turned = straight.xy_TJC.copy()
     for side in ("left", "right"):
         turned[4:16, INDEX[f"{side}_shoulder"], 0] = 320 + 0.5 * (turned[4:16, INDEX[f"{side}_shoulder"], 0] - 320)
     (a, _), (b, _) = body_frame(straight), body_frame(Joints(turned, straight.present_TJ, 25.0))
@@ -93,29 +93,29 @@ def test_hands_and_a_face_point_alone_still_have_a_body_frame():
     present = whole.present_TJ.copy()
     present[:, PARTS["body"]] = False
     present[:, INDEX["nose"]] = True
-    hands = Joints(whole.xyz_TJC * present[..., None], present, 25.0)
-    bigger = Joints(hands.xyz_TJC * 3, present, 25.0)
+    hands = Joints(whole.xy_TJC * present[..., None], present, 25.0)
+    bigger = Joints(hands.xy_TJC * 3, present, 25.0)
     (a, _), (b, _) = body_frame(hands), body_frame(bigger)
     np.testing.assert_allclose(a, b, atol=1e-4)
     assert np.abs(a).max() > 0.1
 
 
 def test_nothing_found_gives_zeros_not_an_error_or_a_nan():
-    nobody = Joints(np.zeros((3, len(JOINTS), 3), np.float32), np.zeros((3, len(JOINTS)), bool), 25.0)
-    xyz, present = body_frame(nobody)
+    nobody = Joints(np.zeros((3, len(JOINTS), 2), np.float32), np.zeros((3, len(JOINTS)), bool), 25.0)
+    xy, present = body_frame(nobody)
     assert not present.any()
-    assert (xyz == 0).all()
+    assert (xy == 0).all()
 
 
 def test_resampling_interpolates_but_never_blends_with_an_absence():
-    xyz = np.zeros((3, len(JOINTS), 3), np.float32)
-    xyz[:, 0, 0] = [0, 10, 20]
+    xy = np.zeros((3, len(JOINTS), 2), np.float32)
+    xy[:, 0, 0] = [0, 10, 20]
     present = np.ones((3, len(JOINTS)), bool)
     present[0, 0] = False
-    out, here = resample(xyz, present, 5)
+    out, here = resample(xy, present, 5)
     assert here[:, 0].tolist() == [False, True, True, True, True]
     np.testing.assert_allclose(out[1:, 0, 0], [10, 10, 15, 20])
-    same, _ = resample(xyz, present, 3)
-    assert same is xyz
-    short, _ = resample(xyz[:1], present[:1], 4)
+    same, _ = resample(xy, present, 3)
+    assert same is xy
+    short, _ = resample(xy[:1], present[:1], 4)
     assert len(short) == 4

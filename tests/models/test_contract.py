@@ -25,7 +25,7 @@ CASES = {
 
 def inputs(n_clips, n_frames=16, seed=0):
     g = torch.Generator().manual_seed(seed)
-    pose = torch.randn(n_clips, n_frames, len(PARENT), 3, generator=g)
+    pose = torch.randn(n_clips, n_frames, len(PARENT), 2, generator=g)
     present = torch.rand(n_clips, n_frames, len(PARENT), generator=g) > 0.2
     return pose, present, torch.ones(n_clips, n_frames, dtype=torch.bool)
 

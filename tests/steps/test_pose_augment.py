@@ -14,7 +14,7 @@ MIRROR_J = torch.from_numpy(MIRROR)
 
 def clips(n=4, t=24, seed=0):
     g = torch.Generator().manual_seed(seed)
-    pose = torch.randn(n, t, len(MIRROR), 3, generator=g)
+    pose = torch.randn(n, t, len(MIRROR), 2, generator=g)
     present = torch.rand(n, t, len(MIRROR), generator=g) > 0.1
     return pose * present.unsqueeze(-1), present
 
@@ -53,7 +53,7 @@ def test_mirroring_swaps_sides_so_a_right_hander_becomes_a_left_hander():
     torch.testing.assert_close(twice, pose, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("strength", ["turn_deg", "rotate_deg", "scale", "shear", "shift"])
+@pytest.mark.parametrize("strength", ["rotate_deg", "scale", "shear", "shift"])
 def test_a_change_of_view_moves_every_joint_of_a_frame_by_one_map(strength):
     """Points on a line stay on a line: one matrix per clip, applied to all joints."""
     pose, present = clips(n=2)
@@ -63,16 +63,8 @@ def test_a_change_of_view_moves_every_joint_of_a_frame_by_one_map(strength):
     step = PoseAugment(**{f.name: 0.0 for f in fields(PoseAugment)} | {strength: getattr(PoseAugment(), strength)})
     x, _ = augmented(step, pose, present)
     middle = 0.5 * (x[:, :, a] + x[:, :, b])
-    torch.testing.assert_close(x[:, :, INDEX["left_hip"], :2], middle[..., :2], atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(x[..., :2], pose[..., :2], atol=1e-3)
-
-
-def test_turning_keeps_lengths():
-    pose, present = clips()
-    present[:] = True
-    step = PoseAugment(**{f.name: 0.0 for f in fields(PoseAugment)} | {"turn_deg": 40.0, "nod_deg": 20.0})
-    x, _ = augmented(step, pose, present)
-    torch.testing.assert_close(x.norm(dim=-1), pose.norm(dim=-1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(x[:, :, INDEX["left_hip"]], middle, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(x, pose, atol=1e-3)
 
 
 def test_dropped_parts_are_absent_and_zero():

@@ -12,11 +12,11 @@ def waver(side="right", frames=20):
     """One raised hand that waves; the other hangs."""
     other = "left" if side == "right" else "right"
     sign = {"left": 1, "right": -1}
-    xyz = np.zeros((frames, len(JOINTS), 3), np.float32)
-    present = np.zeros(xyz.shape[:2], bool)
+    xy = np.zeros((frames, len(JOINTS), 2), np.float32)
+    present = np.zeros(xy.shape[:2], bool)
 
     def put(joint, x, y):
-        xyz[:, INDEX[joint], 0], xyz[:, INDEX[joint], 1] = x, y
+        xy[:, INDEX[joint], 0], xy[:, INDEX[joint], 1] = x, y
         present[:, INDEX[joint]] = True
 
     put("nose", 0, -60)
@@ -26,7 +26,7 @@ def waver(side="right", frames=20):
     put(f"{side}_root", sign[side] * (60 + 20 * np.sin(np.arange(frames))), -20)
     put(f"{side}_index_4", sign[side] * (60 + 20 * np.sin(np.arange(frames))), -50)
     put(f"{other}_wrist", sign[other] * 60, 150)
-    return Joints(xyz, present, 25.0)
+    return Joints(xy, present, 25.0)
 
 
 def test_a_left_handed_signer_looks_like_a_right_handed_one():
@@ -38,17 +38,17 @@ def test_a_left_handed_signer_looks_like_a_right_handed_one():
 
 
 def test_as_filmed_keeps_the_side():
-    xyz, present = PoseInput(n_frames=20, handedness="as-filmed").from_joints(waver("left"))
+    xy, present = PoseInput(n_frames=20, handedness="as-filmed").from_joints(waver("left"))
     assert present[:, INDEX["left_index_4"]].all()
-    assert (xyz[:, INDEX["left_index_4"], 0] > 0).all()
+    assert (xy[:, INDEX["left_index_4"], 0] > 0).all()
 
 
 @pytest.mark.parametrize("frames", [1, 2, 31, 200])
 def test_clips_of_any_length_come_out_alike(frames):
-    xyz, present = PoseInput(n_frames=32).from_joints(waver(frames=frames))
-    assert xyz.shape == (32, len(JOINTS), 3)
+    xy, present = PoseInput(n_frames=32).from_joints(waver(frames=frames))
+    assert xy.shape == (32, len(JOINTS), 2)
     assert present.shape == (32, len(JOINTS))
-    assert np.isfinite(xyz).all()
+    assert np.isfinite(xy).all()
 
 
 def test_settings_out_of_range_are_refused():

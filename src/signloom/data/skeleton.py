@@ -156,23 +156,22 @@ _SOURCES = _sources()
 class Joints:
     """The joints of one signer over time.
 
-    ``xyz_TJC`` float32 (T, 82, 3) in pixels, x right, y down, z away from the camera, 0 where absent. z is an
-    estimator's guess (0 from estimators that have none): good for turning a signer a little, not for measuring.
-    ``present_TJ`` bool; ``fps`` frames per second.
+    ``xy_TJC`` float32 (T, 82, 2) in pixels, x right and y down, 0 where absent; ``present_TJ`` bool; ``fps`` frames
+    per second. The estimators' z is left out: it is a guess that made new signers harder to recognise.
     """
 
-    xyz_TJC: np.ndarray
+    xy_TJC: np.ndarray
     present_TJ: np.ndarray
     fps: float
 
     def __len__(self) -> int:
-        return len(self.xyz_TJC)
+        return len(self.xy_TJC)
 
     def mirrored(self) -> Joints:
         """The signer seen in a mirror: x negated, left and right exchanged."""
         return replace(
             self,
-            xyz_TJC=(self.xyz_TJC * np.array([-1, 1, 1], np.float32))[:, MIRROR],
+            xy_TJC=(self.xy_TJC * np.array([-1, 1], np.float32))[:, MIRROR],
             present_TJ=self.present_TJ[:, MIRROR],
         )
 
@@ -194,21 +193,16 @@ def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> 
             "LEFT_HAND_LANDMARKS …) and OpenPose (pose_keypoints_2d, hand_left_keypoints_2d …)"
         )
     n_frames, n_people = raw.shape[:2]
-    xyz = np.zeros((n_frames, len(JOINTS), 3), np.float32)
+    xy = np.zeros((n_frames, len(JOINTS), 2), np.float32)
     present = np.zeros((n_frames, len(JOINTS)), bool)
     if n_people > person:
         ours = list(where)
         theirs = [where[j] for j in ours]
-        points = raw[:, person, theirs].astype(np.float32)
+        points = raw[:, person, theirs, :2].astype(np.float32)
         seen = (confidence[:, person, theirs] > least_confidence) & np.isfinite(points).all(-1)
-        xyz[:, ours, : points.shape[-1]] = np.where(seen[..., None], points, 0)
+        xy[:, ours] = np.where(seen[..., None], points, 0)
         present[:, ours] = seen
-        xyz[..., 2] *= pose.header.dimensions.width  # MediaPipe gives z in picture widths
-        # ... and gives each hand's z from its wrist and the face's from the head: hang them on the body's.
-        for part, anchor in (("left_hand", "left_wrist"), ("right_hand", "right_wrist"), ("face", "nose")):
-            held = present[:, PARTS[part]] & present[:, INDEX[anchor], None]
-            xyz[:, PARTS[part], 2] += np.where(held, xyz[:, INDEX[anchor], 2, None], 0)
-    return Joints(xyz, present, float(pose.body.fps))
+    return Joints(xy, present, float(pose.body.fps))
 
 
 def _columns(pose: Pose) -> dict[int, int]:
@@ -231,59 +225,59 @@ def _columns(pose: Pose) -> dict[int, int]:
 def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates relative to the signer: origin between the shoulders, unit = shoulder width.
 
-    Returns ``(xyz_TJC float32, present_TJ bool)``. The origin is a median over the clip, so that the signer's own
+    Returns ``(xy_TJC float32, present_TJ bool)``. The origin is a median over the clip, so that the signer's own
     movement stays; the unit is near the largest width seen, since a signer who turns looks narrower and never wider.
     Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from the hands' size;
     with neither, the box around all points. A hand's wrist to middle knuckle is taken as a quarter of the shoulder
     width, as measured on adults.
     """
-    xyz, present = joints.xyz_TJC, joints.present_TJ
+    xy, present = joints.xy_TJC, joints.present_TJ
     left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]
     both = present[:, left] & present[:, right]
     if both.any():
-        origin = np.median((xyz[both, left] + xyz[both, right]) / 2, axis=0)
-        unit = float(np.percentile(np.linalg.norm(xyz[both, left, :2] - xyz[both, right, :2], axis=-1), 90))
+        origin = np.median((xy[both, left] + xy[both, right]) / 2, axis=0)
+        unit = float(np.percentile(np.linalg.norm(xy[both, left] - xy[both, right], axis=-1), 90))
     else:
         # Some landmark tables know an eye and no nose.
         face = next((INDEX[n] for n in ("nose", "right_eye", "left_eye") if present[:, INDEX[n]].any()), INDEX["nose"])
         head = present[:, face]
         palms = [
-            np.linalg.norm(xyz[seen, knuckle, :2] - xyz[seen, root, :2], axis=-1)
+            np.linalg.norm(xy[seen, knuckle] - xy[seen, root], axis=-1)
             for root, knuckle in (
                 (INDEX["left_root"], INDEX["left_middle_1"]),
                 (INDEX["right_root"], INDEX["right_middle_1"]),
             )
             if (seen := present[:, root] & present[:, knuckle]).any()
         ]
-        points = xyz[present]
+        points = xy[present]
         if not len(points):
-            return np.zeros_like(xyz), present
-        origin = np.median(xyz[head, face] if head.any() else points, axis=0)
+            return np.zeros_like(xy), present
+        origin = np.median(xy[head, face] if head.any() else points, axis=0)
         if palms:
             unit = 4 * float(np.percentile(np.concatenate(palms), 75))
         else:
-            unit = float(np.ptp(points[:, :2], axis=0).max()) / 2
+            unit = float(np.ptp(points, axis=0).max()) / 2
     if not unit > 1e-6:
-        return np.zeros_like(xyz), np.zeros_like(present)
-    scaled = (xyz - origin.astype(np.float32)) / np.float32(unit)
+        return np.zeros_like(xy), np.zeros_like(present)
+    scaled = (xy - origin.astype(np.float32)) / np.float32(unit)
     return np.where(present[..., None], scaled, 0).astype(np.float32), present
 
 
-def resample(xyz_TJC: np.ndarray, present_TJ: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+def resample(xy_TJC: np.ndarray, present_TJ: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Stretch or shrink to ``n_frames`` by linear interpolation in time.
 
     Between two frames of which one lacks a joint, the nearer one decides; a joint is never blended with an absence.
     """
-    n_old = len(xyz_TJC)
+    n_old = len(xy_TJC)
     if n_old == n_frames:
-        return xyz_TJC, present_TJ
+        return xy_TJC, present_TJ
     where = np.linspace(0, n_old - 1, n_frames) if n_frames > 1 else np.array([(n_old - 1) / 2])
     before = np.floor(where).astype(int)
     after = np.minimum(before + 1, n_old - 1)
     share = (where - before).astype(np.float32)[:, None]
     nearer = np.where((share < 0.5), present_TJ[before], present_TJ[after])
     both = present_TJ[before] & present_TJ[after]
-    blended = xyz_TJC[before] * (1 - share[..., None]) + xyz_TJC[after] * share[..., None]
-    chosen = np.where((share < 0.5)[..., None], xyz_TJC[before], xyz_TJC[after])
-    xyz = np.where(both[..., None], blended, chosen)
-    return np.where(nearer[..., None], xyz, 0).astype(np.float32), nearer
+    blended = xy_TJC[before] * (1 - share[..., None]) + xy_TJC[after] * share[..., None]
+    chosen = np.where((share < 0.5)[..., None], xy_TJC[before], xy_TJC[after])
+    xy = np.where(both[..., None], blended, chosen)
+    return np.where(nearer[..., None], xy, 0).astype(np.float32), nearer

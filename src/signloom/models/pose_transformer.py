@@ -42,7 +42,7 @@ class PoseTransformerConfig:
     stride: int = 2
     dropout: float = 0.2
     head_dropout: float = 0.4
-    part_dropout: float = 0.4
+    part_dropout: float = 0.15
     members: int = 4
 
 
@@ -146,9 +146,8 @@ class Member(nn.Module):
 class PoseTransformer(nn.Module):
     """Joints over time -> class logits, by an ensemble of small networks that share their input.
 
-    ``forward(pose_BTJC, present_BTJ, mask_BT)`` with ``pose_BTJC`` float (B, T, J, 2 or 3) in body units (origin
-    between the shoulders, unit = shoulder width; z is not used: it made new signers harder), ``present_BTJ`` bool,
-    ``mask_BT`` bool (True = a real frame). In use it returns the log of the members' mean probability (B, K); in
+    ``forward(pose_BTJC, present_BTJ, mask_BT)`` with ``pose_BTJC`` float (B, T, J, 2) in body units (origin
+    between the shoulders, unit = shoulder width), ``present_BTJ`` bool, ``mask_BT`` bool (True = a real frame). In use it returns the log of the members' mean probability (B, K); in
     training the members' own logits (B, M, K), so that each learns by itself and their errors differ.
     """
 
@@ -163,7 +162,7 @@ class PoseTransformer(nn.Module):
     def forward(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
         c = self.config
         present_BTJ = present_BTJ & mask_BT.unsqueeze(-1)
-        x = pose_BTJC[..., :2] * present_BTJ.unsqueeze(-1)
+        x = pose_BTJC * present_BTJ.unsqueeze(-1)
         parts = {
             "body": self._body(x, present_BTJ),
             "right_hand": self._hand(x, present_BTJ, c.right_hand, 1.0),

@@ -41,7 +41,6 @@ def pose() -> Recipe:
         architecture="pose_transformer",
         streams=("pose",),
         inputs=PoseInput(n_frames=32),
-        augment=PoseAugment(mirror=0.15),
         schedule=Schedule(epochs=24),
     )
 
@@ -52,7 +51,7 @@ def pose_large() -> Recipe:
         pose(),
         name="pose-large",
         inputs=PoseInput(n_frames=64),
-        model={"width": 256, "depth": 4, "heads": 8, "members": 1, "part_dropout": 0.2},
+        model={"width": 256, "depth": 4, "heads": 8, "members": 1},
         schedule=Schedule(epochs=80, batch_size=64, learning_rate=1e-3),
     )
 
@@ -84,15 +83,15 @@ def recipe_named(name: str) -> Recipe:
 def load_poses(manifest: Manifest, inputs: PoseInput, labels: Sequence[str] | None, *, needed_by: str) -> PoseSet:
     """Read the pose of every clip into memory. With ``labels``, each clip's label as its index there."""
     index = {label: k for k, label in enumerate(labels or ())}
-    xyz = np.zeros((len(manifest), inputs.n_frames, sum(s.stop - s.start for s in PARTS.values()), 3), np.float32)
-    present = np.zeros(xyz.shape[:3], bool)
+    xy = np.zeros((len(manifest), inputs.n_frames, sum(s.stop - s.start for s in PARTS.values()), 2), np.float32)
+    present = np.zeros(xy.shape[:3], bool)
     with Progress("read poses", len(manifest), quiet=len(manifest) < 2000) as progress:
         for row, record in enumerate(manifest):
             pose = files.read_pose(record.path("pose", manifest.root, needed_by))
-            xyz[row], present[row] = inputs(pose)
+            xy[row], present[row] = inputs(pose)
             progress.step()
     label = np.array([index[_label(r)] for r in manifest], np.int64) if labels is not None else None
-    return PoseSet(tuple(r.id for r in manifest), xyz, present, label)
+    return PoseSet(tuple(r.id for r in manifest), xy, present, label)
 
 
 def _label(record: Record) -> str:

@@ -17,16 +17,13 @@ from torch import Tensor
 class PoseAugment:
     """Strengths of the random changes made to a clip's joints in training; all zero leaves clips as they are.
 
-    ``turn_deg`` and ``nod_deg`` turn the signer about the vertical and the horizontal axis with the estimator's z, as
-    another camera would see it. ``bend`` swings and stretches each arm, ``hand_scale`` and ``hand_rotate_deg`` change
+    Angles are in degrees. ``bend`` swings and stretches each arm, ``hand_scale`` and ``hand_rotate_deg`` change
     each hand, as other builds and habits do. ``scale``/``aspect``/``shear`` are fractions, ``shift`` and ``jitter`` in
     shoulder widths, ``speed`` is the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at each end,
     the rest probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame (``drop_frames``).
     """
 
-    mirror: float = 0.5
-    turn_deg: float = 25.0
-    nod_deg: float = 10.0
+    mirror: float = 0.15
     rotate_deg: float = 12.0
     scale: float = 0.2
     aspect: float = 0.1
@@ -51,7 +48,7 @@ class PoseAugment:
         mirror_J: Tensor,
         parts: dict[str, slice],
     ) -> tuple[Tensor, Tensor]:
-        """Changed copies of ``pose_BTJC`` (B, T, J, 3, body units) and ``present_BTJ`` (bool), same shapes."""
+        """Changed copies of ``pose_BTJC`` (B, T, J, 2, body units) and ``present_BTJ`` (bool), same shapes."""
         b, t, _, _ = pose_BTJC.shape
 
         def uniform(*shape: int) -> Tensor:
@@ -62,11 +59,8 @@ class PoseAugment:
 
         x, here = self._warp_time(pose_BTJC, present_BTJ, uniform)
         flip = chance(self.mirror, b)
-        x = torch.where(flip[:, None, None, None], (x * x.new_tensor([-1.0, 1.0, 1.0]))[:, :, mirror_J], x)
+        x = torch.where(flip[:, None, None, None], (x * x.new_tensor([-1.0, 1.0]))[:, :, mirror_J], x)
         here = torch.where(flip[:, None, None], here[:, :, mirror_J], here)
-
-        x = x @ _turned(uniform(b) * math.radians(self.turn_deg), uniform(b) * math.radians(self.nod_deg))[:, None]
-        x, depth = x[..., :2], x[..., 2:]
 
         # Each arm swings a little about its shoulder, and each hand about its wrist: other habits, other builds.
         for side, hand, arm in (("left", parts["left_hand"], (7, 9)), ("right", parts["right_hand"], (8, 10))):
@@ -96,7 +90,7 @@ class PoseAugment:
             here[:, :, hand] &= ~chance(self.drop_hand, b)[:, None, None]
             here[:, :, hand] &= ~chance(self.drop_frames, b, t)[:, :, None]
         here[:, :, parts["face"]] &= ~chance(self.drop_face, b)[:, None, None]
-        return torch.cat([x, depth], dim=-1) * here.unsqueeze(-1), here
+        return x * here.unsqueeze(-1), here
 
     def _warp_time(self, x: Tensor, here: Tensor, uniform) -> tuple[Tensor, Tensor]:
         """Cut a little off both ends and bend the time axis: early part faster and late part slower, or the reverse."""
@@ -121,13 +115,3 @@ class PoseAugment:
 def _rotation(angle_B: Tensor) -> Tensor:
     cos, sin = torch.cos(angle_B), torch.sin(angle_B)
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-
-
-def _turned(turn_B: Tensor, nod_B: Tensor) -> Tensor:
-    """(B, 3, 3) to multiply row vectors by: about the vertical axis, then about the horizontal one."""
-    zero, one = torch.zeros_like(turn_B), torch.ones_like(turn_B)
-    cos, sin = torch.cos(turn_B), torch.sin(turn_B)
-    turn = torch.stack([cos, zero, -sin, zero, one, zero, sin, zero, cos], -1).view(-1, 3, 3)
-    cos, sin = torch.cos(nod_B), torch.sin(nod_B)
-    nod = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], -1).view(-1, 3, 3)
-    return turn @ nod

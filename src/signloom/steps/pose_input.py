@@ -35,7 +35,7 @@ class PoseInput:
             raise InputError(f"PoseInput.handedness: got {self.handedness!r}, expected one of {HANDEDNESS}")
 
     def __call__(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-        """``(xyz_TJC float32, present_TJ bool)`` with T = ``n_frames``."""
+        """``(xy_TJC float32, present_TJ bool)`` with T = ``n_frames``."""
         joints = joints_of(pose)
         if len(joints) == 0:
             raise InputError("the pose has no frame")
@@ -43,13 +43,13 @@ class PoseInput:
 
     def from_joints(self, joints: Joints) -> tuple[np.ndarray, np.ndarray]:
         """As calling it, from :class:`Joints`."""
-        xyz, present = body_frame(joints)
-        if self.handedness == "dominant-right" and left_is_busier(xyz, present):
-            xyz, present = (xyz * np.array([-1, 1, 1], np.float32))[:, MIRROR], present[:, MIRROR]
-        return resample(xyz, present, self.n_frames)
+        xy, present = body_frame(joints)
+        if self.handedness == "dominant-right" and left_is_busier(xy, present):
+            xy, present = (xy * np.array([-1, 1], np.float32))[:, MIRROR], present[:, MIRROR]
+        return resample(xy, present, self.n_frames)
 
 
-def left_is_busier(xyz_TJC: np.ndarray, present_TJ: np.ndarray) -> bool:
+def left_is_busier(xy_TJC: np.ndarray, present_TJ: np.ndarray) -> bool:
     """Whether the signer's left hand does more of the signing: it is raised higher and detected longer.
 
     Height counts above a line 1.3 shoulder widths below the shoulders, about where resting hands hang; ties (neither
@@ -59,7 +59,7 @@ def left_is_busier(xyz_TJC: np.ndarray, present_TJ: np.ndarray) -> bool:
     for side in ("left", "right"):
         root, wrist = INDEX[f"{side}_root"], INDEX[f"{side}_wrist"]
         in_sight = present_TJ[:, root]
-        place = np.where(in_sight[:, None], xyz_TJC[:, root], xyz_TJC[:, wrist])
+        place = np.where(in_sight[:, None], xy_TJC[:, root], xy_TJC[:, wrist])
         known = in_sight | present_TJ[:, wrist]
         raised = np.where(known, np.clip(1.3 - place[:, 1], 0, None), 0)
         work.append(float(raised.mean() + in_sight.mean()))
