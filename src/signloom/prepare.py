@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(summary, ensure_ascii=False))
     else:
         print(
-            f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {summary['signers'] or 'no known'} signers "
-            f"({made} made now in {seconds:.0f} s, at most {summary['peak_memory_per_worker_mb']} MB a worker)"
+            f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, "
+            f"{summary['signers'] or 'no known'} signers ({made} made now in {seconds:.0f} s, at most {summary['peak_memory_per_worker_mb']} MB a worker)"
         )
         hands = [
             max(r.extra["seen"]["left_hand"], r.extra["seen"]["right_hand"]) for r in prepared if r.extra.get("seen")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -51,10 +52,11 @@ def run(args: argparse.Namespace) -> int:
         changes["least_steps"] = 0
     recipe = replace(recipe, schedule=replace(recipe.schedule, **changes))
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
-    write_split(split, args.out / "split.json")
-    for note in split.details.get("notes", []):
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, the first
+    for note in split.details.get("notes", []) if speaks else ():
         print(f"note: {note}", file=sys.stderr)
     checkpoint = train_run(manifest, recipe, args.out, seed=args.seed, split=describe_split(split))
+    write_split(split, args.out / "split.json")  # only now: a run refused above keeps the split it was made with
     summary = {
         "checkpoint": str(args.out / "checkpoint"),
         "recipe": recipe.name,
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         "split": checkpoint.split["scheme"],
         "validation": dict(checkpoint.metrics),
     }
+    if not speaks:
+        return 0
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
     else:

@@ -147,8 +147,9 @@ class PoseTransformer(nn.Module):
     """Joints over time -> class logits, by an ensemble of small networks that share their input.
 
     ``forward(pose_BTJC, present_BTJ, mask_BT)`` with ``pose_BTJC`` float (B, T, J, 2) in body units (origin
-    between the shoulders, unit = shoulder width), ``present_BTJ`` bool, ``mask_BT`` bool (True = a real frame). In use it returns the log of the members' mean probability (B, K); in
-    training the members' own logits (B, M, K), so that each learns by itself and their errors differ.
+    between the shoulders, unit = shoulder width), ``present_BTJ`` bool, ``mask_BT`` bool (True = a real frame).
+    In use it returns the log of the members' mean probability (B, K); in training the members' own logits (B, M, K),
+    so that each learns by itself and their errors differ.
     """
 
     streams = ("pose",)

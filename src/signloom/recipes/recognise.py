@@ -28,7 +28,6 @@ from signloom.learning.recipe import Recipe, Schedule
 from signloom.models import build
 from signloom.recipes.prepare import Preparation, imported_fingerprint, manifest_of_files, prepare_corpus, read_failures
 from signloom.steps.pose import HolisticPose, same_estimator
-from signloom.steps.pose_augment import PoseAugment
 from signloom.steps.pose_input import PoseInput
 
 # --- the recipes ------------------------------------------------------------------------------------------------

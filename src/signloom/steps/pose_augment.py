@@ -19,8 +19,8 @@ class PoseAugment:
 
     Angles are in degrees. ``bend`` swings and stretches each arm, ``hand_scale`` and ``hand_rotate_deg`` change
     each hand, as other builds and habits do. ``scale``/``aspect``/``shear`` are fractions, ``shift`` and ``jitter`` in
-    shoulder widths, ``speed`` is the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at each end,
-    the rest probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame (``drop_frames``).
+    shoulder widths, ``speed`` is the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at
+    each end; the rest are probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame (``drop_frames``).
     """
 
     mirror: float = 0.15
