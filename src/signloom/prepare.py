@@ -75,16 +75,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        print(
-            f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, "
-            f"{summary['signers'] or 'no known'} signers ({made} made now in {seconds:.0f} s, at most {summary['peak_memory_per_worker_mb']} MB a worker)"
-        )
-        hands = [
-            max(r.extra["seen"]["left_hand"], r.extra["seen"]["right_hand"]) for r in prepared if r.extra.get("seen")
-        ]
-        blind = sum(h == 0 for h in hands)
+        who = f"{summary['signers']} signers" if summary["signers"] else "no known signers"
+        print(f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {who}")
+        memory = summary["peak_memory_per_worker_mb"]
+        print(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
+        seen = {r.id: r.extra["seen"] for r in prepared if r.extra.get("seen")}
+        blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
         if blind:
-            print(f"  in {blind} clips no hand was ever found; signloom doctor can show them")
+            print(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
     for outcome in failed[:10]:
         print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:

@@ -17,10 +17,11 @@ from torch import Tensor
 class PoseAugment:
     """Strengths of the random changes made to a clip's joints in training; all zero leaves clips as they are.
 
-    Angles are in degrees. ``bend`` swings and stretches each arm, ``hand_scale`` and ``hand_rotate_deg`` change
-    each hand, as other builds and habits do. ``scale``/``aspect``/``shear`` are fractions, ``shift`` and ``jitter`` in
-    shoulder widths, ``speed`` is the fraction by which the time axis is warped, ``trim`` the largest fraction cut off at
-    each end; the rest are probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame (``drop_frames``).
+    Angles are in degrees. ``bend`` swings and stretches each arm, ``hand_scale`` and ``hand_rotate_deg`` change each
+    hand, as other builds and habits do. ``scale``/``aspect``/``shear`` are fractions, ``shift`` and ``jitter`` in
+    shoulder widths, ``speed`` is the fraction by which the time axis is warped, ``trim`` the largest fraction cut off
+    at each end; the rest are probabilities per clip (``mirror``, ``drop_hand``, ``drop_face``) or per frame
+    (``drop_frames``).
     """
 
     mirror: float = 0.15
