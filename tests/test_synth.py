@@ -55,6 +55,13 @@ def test_the_video_says_that_it_is_synthetic(corpus):
     assert probe(corpus / record.streams["video"]).width == 128
 
 
+def test_the_doctor_finds_nothing_wrong_with_its_files(corpus, capsys):
+    main(["doctor", str(corpus), "--workers", "1", "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["problems"] == []
+    assert result["files"] == 3 * result["clips"]
+
+
 def test_the_sheet_is_a_picture(corpus):
     from signloom.data.files import import_cv2
 

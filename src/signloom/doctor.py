@@ -308,13 +308,15 @@ def _tasks(files: Mapping[str, Sequence[Any]], args: argparse.Namespace) -> list
     limits = {"max_frames": args.max_frames, "max_seconds": args.timeout_s}
     return [
         # Only files of equal size can be duplicates, so only those are read whole for their hash.
-        Task(path, (path, _how(path), args.full, shared.get(sizes.get(path, -1), 0) > 1, limits))
-        for path in files
+        Task(path, (path, _how(path, records), args.full, shared.get(sizes.get(path, -1), 0) > 1, limits))
+        for path, records in files.items()
     ]
 
 
-def _how(path: str) -> str:
+def _how(path: str, records: Sequence[Any]) -> str:
     suffix = os.path.splitext(path)[1].lower()
+    if {name for r in records for name, p in r.streams.items() if path.endswith(p)} == {"imu"}:
+        return "bytes"  # a table of sensors, not of landmarks
     if suffix == ".pose":
         return "pose"
     if path.lower().endswith((".csv", ".csv.gz")):

@@ -202,15 +202,16 @@ def test_a_clip_without_any_person_is_named_as_such(media, footage, tmp_path):
     prepared, outcomes = prepare_corpus(manifest, tmp_path / "out", Preparation(), workers=0, quiet=True)
     assert [o.reason for o in outcomes] == ["no-signer", None]
     assert [r.id for r in prepared] == ["somebody"]
-    with pytest.raises(InputError, match="none of the 1 clips.*1 no-signer.*no person was found"):
+    with pytest.raises(InputError, match=r"none of the 1 clips.*1 no-signer.*no person was found"):
         prepare_corpus(
             of_files(tmp_path, nobody="empty street.mp4"), tmp_path / "2", Preparation(), workers=0, quiet=True
         )
 
 
 def test_frames_cannot_be_made_from_poses_and_the_reason_says_so(pose_footage, tmp_path, signloom):
-    code, _, err = signloom("prepare", pose_footage, "--pattern", "{signer}/{label}/{take}.pose", "--out", tmp_path / "o",
-                            "--streams", "pose", "frames", "--workers", 1)  # fmt: skip
+    out, pattern = tmp_path / "out", "{signer}/{label}/{take}.pose"
+    streams = ("--streams", "pose", "frames")
+    code, _, err = signloom("prepare", pose_footage, "--pattern", pattern, "--out", out, *streams, "--workers", 1)
     assert code == 2
     assert "frames need stream 'video'" in err
     assert "Leave out 'frames'" in err

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 
 import pytest
+
+from signloom.recipes.prepare import prepare_corpus
 
 
 def lines_in(journal) -> int:
@@ -38,8 +41,6 @@ def test_killed_anywhere_it_ends_the_same(corpus, footage, tmp_path, start, hash
 
 
 def test_killed_between_the_last_clip_and_the_manifest(corpus, footage, tmp_path, signloom, hashes_of):
-    import shutil
-
     out = shutil.copytree(corpus.folder, tmp_path / "out")
     (out / "manifest.jsonl").unlink()
     (out / "failures.jsonl").unlink()
@@ -47,7 +48,5 @@ def test_killed_between_the_last_clip_and_the_manifest(corpus, footage, tmp_path
     code, _, err = signloom("train", out, "--out", tmp_path / "run")
     assert code == 2
     assert "an interrupted prepare has none" in err
-    from signloom.recipes.prepare import prepare_corpus
-
     prepare_corpus(corpus.source, out, corpus.preparation, workers=1, quiet=True)
     assert hashes_of(out) == hashes_of(corpus.folder)

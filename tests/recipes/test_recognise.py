@@ -1,16 +1,19 @@
-"""Training, evaluation, cross-validation and use of a recogniser: what they open, what they write, what they agree on."""
+"""Training, evaluation, cross-validation and use of a recogniser: what they open and write, and that they agree."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from signloom import cli
+from signloom.data import files
 from signloom.data.manifest import read_manifest, write_json
-from signloom.data.splits import read_split
+from signloom.data.splits import read_split, write_split
 from signloom.learning.checkpoint import load_checkpoint
 from signloom.recipes.recognise import choose_split, predict_files, score_corpus
 from signloom.sources import read_source
@@ -21,8 +24,6 @@ QUICK = ("--epochs", 1, "--batch-size", 8)
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
     """A run folder trained (a little) on real MediaPipe poses."""
-    from signloom import cli
-
     run = tmp_path_factory.mktemp("run")
     assert cli.main(["train", str(corpus.folder), "--out", str(run), *map(str, QUICK)]) == 0
     return run
@@ -31,8 +32,6 @@ def trained(corpus, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained_on_poses(pose_corpus, tmp_path_factory):
     """A run folder trained (a little) on imported poses."""
-    from signloom import cli
-
     run = tmp_path_factory.mktemp("pose run")
     assert cli.main(["train", str(pose_corpus), "--out", str(run), *map(str, QUICK)]) == 0
     return run
@@ -117,8 +116,6 @@ def test_predict_of_what_is_not_there_says_so(trained_on_poses, tmp_path, signlo
 
 
 def test_predict_refuses_poses_of_another_kind(pose_footage, trained_on_poses, tmp_path, signloom):
-    from signloom.data import files
-
     pose = files.read_pose(next(pose_footage.rglob("*.pose")))
     files.write_pose(tmp_path / "body.pose", pose.get_components(["POSE_LANDMARKS"]))
     code, _, err = signloom("predict", trained_on_poses, tmp_path / "body.pose", "--workers", 1)
@@ -152,23 +149,23 @@ def test_training_never_opens_test_clips_and_evaluation_names_the_one_it_cannot(
 
 
 def test_test_labels_do_not_reach_training(pose_corpus, tmp_path, signloom, change_manifest):
-    runs = []
-    for name, relabel in (("a", False), ("b", True)):
-        folder = shutil.copytree(pose_corpus, tmp_path / name)
-        _, split = choose_split(read_manifest(folder), "signer")
-        test = {i for i, where in split.assignment.items() if where == "test"}
-        change_manifest(
-            folder,
-            row=lambda r, test=test, relabel=relabel: {**r, "split": split.assignment[r["id"]]}
-            | ({"label": "UNHEARD"} if relabel and r["id"] in test else {}),
-        )
-        run = tmp_path / f"run {name}"
-        code, _, err = signloom("train", folder, "--out", run, "--split", "given", *QUICK)
+    _, split = choose_split(read_manifest(pose_corpus), "signer")
+
+    def split_in(row):
+        return {**row, "split": split.assignment[row["id"]]}
+
+    def relabelled(row):
+        row = split_in(row)
+        return {**row, "label": "UNHEARD"} if row["split"] == "test" else row
+
+    for name, change in (("a", split_in), ("b", relabelled)):
+        change_manifest(shutil.copytree(pose_corpus, tmp_path / name), row=change)
+        command = ("train", tmp_path / name, "--out", tmp_path / f"run {name}", "--split", "given", *QUICK)
+        code, _, err = signloom(*command)
         assert code == 0, err
-        runs.append(run)
-    weights = [(run / "checkpoint" / "model.safetensors").read_bytes() for run in runs]
+    weights = [(tmp_path / f"run {name}" / "checkpoint" / "model.safetensors").read_bytes() for name in "ab"]
     assert weights[0] == weights[1]
-    code, text, err = signloom("evaluate", runs[1], tmp_path / "b", "--no-clips", "--json")
+    code, text, err = signloom("evaluate", tmp_path / "run b", tmp_path / "b", "--no-clips", "--json")
     assert code == 0, err
     assert json.loads(text)["metrics"]["top1"]["value"] == 0  # labels never learnt count as wrong
 
@@ -177,10 +174,6 @@ def test_a_leaking_split_file_is_refused(pose_corpus, tmp_path, signloom):
     manifest, split = choose_split(read_manifest(pose_corpus), "signer")
     moved = next(r for r in manifest if r.split == "test")
     file = tmp_path / "split.json"
-    from dataclasses import replace
-
-    from signloom.data.splits import write_split
-
     write_split(replace(split, assignment={**split.assignment, moved.id: "train"}), file)
     code, _, err = signloom("train", pose_corpus, "--out", tmp_path / "run", "--split", file, *QUICK)
     assert code == 1

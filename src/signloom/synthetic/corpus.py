@@ -169,6 +169,7 @@ def film(takes: Sequence[Take], out: Path, *, workers: int | None = None, quiet:
             records.append(_record(take, outcome.value))
     meta = {
         "name": "signloom synthetic",
+        "source": "synth",
         "synthetic": f"made by signloom {signloom.__version__}; its signs are invented and belong to no sign language",
         "licence": LICENCE,
         "streams": {

@@ -567,13 +567,12 @@ class Person:
             return
         total = s.upper_arm_m + s.forearm_m
         g, z = s.girth**0.5, s.scale
-        bare = {"colour": self.skin}
         cuff = s.sleeve * total
 
         def part(a, b, ra, rb, start, end, melt):
             """A piece of arm between two points that lie ``start`` and ``end`` metres along it."""
             if start >= cuff:
-                self._cone(layer, a, b, ra, rb, bare["colour"], melt)
+                self._cone(layer, a, b, ra, rb, self.skin, melt)
                 return
             thick = 0.004 + 0.004 * (s.sleeve < 0.6)
             if end <= cuff:
@@ -581,7 +580,7 @@ class Person:
                 return
             share = (cuff - start) / (end - start)
             middle, rm = a + (b - a) * share, ra + (rb - ra) * share
-            self._cone(layer, middle, b, rm, rb, bare["colour"], melt)
+            self._cone(layer, middle, b, rm, rb, self.skin, melt)
             self._cone(layer, a, middle, ra + thick, rm + thick, self.cloth, 0.002)
 
         upper = shoulder + (elbow - shoulder) * 0.5
@@ -675,9 +674,8 @@ class _FaceTexture:
 
     def pixels(self, x, y):
         """Texel coordinates (pixel centres at +0.5) of points in the head's plane, metres."""
-        return (x + np.float32(self.half_width_m)) * np.float32(self.scale), (y - np.float32(self.top_m)) * np.float32(
-            self.scale
-        )
+        scale = np.float32(self.scale)
+        return (x + np.float32(self.half_width_m)) * scale, (y - np.float32(self.top_m)) * scale
 
     def _base(self) -> np.ndarray:
         s = self.signer

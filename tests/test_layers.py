@@ -1,0 +1,66 @@
+"""The layers of the house: imports go down only, and the front door is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from signloom import cli
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "src" / "signloom"
+VERB_FILES = [PACKAGE / f"{verb}.py" for verb in cli.VERBS]
+
+
+def test_imports_go_down_only():
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_the_contract_names_every_verb():
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(c for c in contracts if c["type"] == "layers")["layers"]
+    verbs = {name.strip().removeprefix("signloom.") for name in layers[1].split("|")}
+    assert verbs == set(cli.VERBS)
+
+
+def test_the_front_door_pulls_in_nothing_heavy():
+    code = "import sys, signloom.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "cv2", "av", "mediapipe", "numpy", "scipy", "rich", "pose_format"} & set(done.stdout.split())
+
+
+def test_verbs_import_only_the_standard_library_and_errors_at_the_top():
+    wrong = []
+    for file in VERB_FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in names:
+                if name not in ("signloom", "signloom.errors") and name.split(".")[0] not in sys.stdlib_module_names:
+                    wrong.append(f"{file.name}: {name}")
+    assert not wrong, wrong
+
+
+def test_every_verb_has_its_module_and_its_protocol():
+    for file in VERB_FILES:
+        functions = {n.name for n in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef)}
+        assert {"add_arguments", "run"} <= functions, file.name
+
+
+def test_no_pickle_is_loaded_and_no_path_of_a_machine_is_written():
+    wrong = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "torch.load(" in text and "weights_only=True" not in text:
+            wrong.append(f"{file.name}: torch.load without weights_only=True")
+        wrong += [f"{file.name}: {path}" for path in ("/work/", "/home/", "/root/") if path in text]
+    assert not wrong, wrong
