@@ -149,8 +149,9 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
         record.end_frame,
         record.box_px,
         made,
-        preparation.streams,
-        asdict(preparation.limits),
+        sorted(preparation.streams),
+        # How long a clip may take does not shape what is made of it.
+        {k: v for k, v in asdict(preparation.limits).items() if k != "max_seconds"},
     )
 
 
@@ -171,8 +172,9 @@ def prepare_clip(record: Record, root: Path, out: Path, preparation: Preparation
     if source == "video":
         return _prepare_video(record, path, out, preparation)
     if "frames" in preparation.streams:
-        raise MissingStreamError(
-            f"clip '{record.id}': frames need stream 'video'; it has only {source}. Leave out 'frames' from --streams"
+        raise MediaError(
+            f"clip '{record.id}': frames need stream 'video'; it has only {source}. Leave out 'frames' from --streams",
+            reason="missing-stream",
         )
     return _import_pose(record, path, out, source)
 
