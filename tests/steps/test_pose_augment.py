@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from signloom.data.skeleton import INDEX, MIRROR, PARTS
-from signloom.steps.pose_augment import PoseAugment
+from signloom.steps.pose_augment import PoseAugment, crop_time
 
 NOTHING = PoseAugment(**{f.name: 0.0 for f in fields(PoseAugment)})
 MIRROR_J = torch.from_numpy(MIRROR)
@@ -75,3 +75,13 @@ def test_dropped_parts_are_absent_and_zero():
         assert not here[:, :, PARTS[part]].any()
         assert (x[:, :, PARTS[part]] == 0).all()
     assert (here[:, :, PARTS["body"]] == present[:, :, PARTS["body"]]).all()
+
+
+def test_a_crop_of_the_whole_is_the_whole_and_of_a_part_is_that_part():
+    pose, present = clips(n=2, t=21)
+    x, here = crop_time(pose, present, 0.0, 1.0)
+    torch.testing.assert_close(x, pose, atol=1e-5, rtol=1e-5)
+    assert (here == present).all()
+    ramp = torch.linspace(0, 1, 21)[None, :, None, None].expand(1, 21, len(MIRROR), 2)
+    x, _ = crop_time(ramp, torch.ones(1, 21, len(MIRROR), dtype=torch.bool), 0.25, 0.75)
+    torch.testing.assert_close(x[0, :, 0, 0], torch.linspace(0.25, 0.75, 21), atol=1e-5, rtol=1e-5)

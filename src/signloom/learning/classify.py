@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,15 @@ import numpy as np
 
 from signloom.data.batch import Batch, PoseSet
 from signloom.data.skeleton import MIRROR, PARTS
-from signloom.steps.pose_augment import PoseAugment
+from signloom.steps.pose_augment import PoseAugment, crop_time
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 SCORING_BATCH = 64
+TIME_CROPS = tuple((start, stop) for start in (0.0, 0.06, 0.12) for stop in (1.0, 0.94, 0.88))
+"""The (start, stop) shares of a clip that vote in use: where a sign begins and ends in a clip is chance."""
 
 
 @dataclass
@@ -56,7 +60,7 @@ class ClassifyPoses:
     def validate(self, model: Any, device: Any) -> dict[str, float]:
         if self.validation is None or not len(self.validation):
             return {}
-        logits = score_poses(model, self.validation, device=device)
+        logits = score_poses(model, self.validation, crops=TIME_CROPS[:1], device=device)  # quick, every epoch
         labels = self.validation.label_N
         assert labels is not None
         shifted = logits - logits.max(1, keepdims=True)
@@ -67,8 +71,10 @@ class ClassifyPoses:
         return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
 
 
-def score_poses(model: Any, poses: PoseSet, *, device: Any = "cpu") -> np.ndarray:
-    """Logits (N, K) float32 of every clip, in float32 whatever the training precision was."""
+def score_poses(
+    model: Any, poses: PoseSet, *, crops: Sequence[tuple[float, float]] = TIME_CROPS, device: Any = "cpu"
+) -> np.ndarray:
+    """Log of the mean probability over ``crops``, (N, K) float32, whatever the training precision was."""
     import torch
 
     was_training = model.training
@@ -77,6 +83,12 @@ def score_poses(model: Any, poses: PoseSet, *, device: Any = "cpu") -> np.ndarra
     with torch.inference_mode():
         for start in range(0, len(poses), SCORING_BATCH):
             batch = poses.batch(range(start, min(start + SCORING_BATCH, len(poses)))).to(device)
-            rows.append(model(batch.pose_BTJC, batch.present_BTJ, batch.mask_BT).float().cpu().numpy())
+            assert batch.pose_BTJC is not None
+            assert batch.present_BTJ is not None
+            votes = [
+                model(*crop_time(batch.pose_BTJC, batch.present_BTJ, *crop), batch.mask_BT).float().log_softmax(-1)
+                for crop in crops
+            ]
+            rows.append((torch.stack(votes).logsumexp(0) - math.log(len(crops))).cpu().numpy())
     model.train(was_training)
     return np.concatenate(rows) if rows else np.zeros((0, model.config.n_classes), np.float32)

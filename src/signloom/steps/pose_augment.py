@@ -102,15 +102,29 @@ class PoseAugment:
         u = u + uniform(b, 1) * self.speed * torch.sin(math.pi * u) / math.pi
         u = u + uniform(b, 1) * self.speed * torch.sin(2 * math.pi * u) / (2 * math.pi)
         where = ((start + u.clamp(0, 1) * (stop - start)) * (t - 1)).clamp(0, t - 1)
-        before = where.floor().long()
-        after = (before + 1).clamp(max=t - 1)
-        share = where - before
-        rows = torch.arange(b)[:, None]
-        x0, x1, h0, h1 = x[rows, before], x[rows, after], here[rows, before], here[rows, after]
-        w = share[..., None, None]
-        first = (share < 0.5)[..., None]
-        blended = torch.where((h0 & h1)[..., None], x0 * (1 - w) + x1 * w, torch.where(first[..., None], x0, x1))
-        return blended, torch.where(first, h0, h1)
+        return _at(x, here, where)
+
+
+def crop_time(pose_BTJC: Tensor, present_BTJ: Tensor, start: float, stop: float) -> tuple[Tensor, Tensor]:
+    """The part of each clip from ``start`` to ``stop`` (shares of its length), stretched to as many frames."""
+    b, t = pose_BTJC.shape[:2]
+    where = torch.linspace(start, stop, t, device=pose_BTJC.device) * (t - 1)
+    return _at(pose_BTJC, present_BTJ, where.expand(b, t))
+
+
+def _at(x: Tensor, here: Tensor, where_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Joints at fractional frames; the nearer frame decides on presence, and no joint is blended with an absence."""
+    t = x.shape[1]
+    before = where_BT.floor().long()
+    after = (before + 1).clamp(max=t - 1)
+    share = where_BT - before
+    rows = torch.arange(len(x), device=x.device)[:, None]
+    x0, x1, h0, h1 = x[rows, before], x[rows, after], here[rows, before], here[rows, after]
+    w = share[..., None, None]
+    first = (share < 0.5)[..., None]
+    blended = torch.where((h0 & h1)[..., None], x0 * (1 - w) + x1 * w, torch.where(first[..., None], x0, x1))
+    here = torch.where(first, h0, h1)
+    return blended * here.unsqueeze(-1), here
 
 
 def _rotation(angle_B: Tensor) -> Tensor:
