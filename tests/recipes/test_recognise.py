@@ -212,7 +212,8 @@ def check_figures(results):
     metrics = results["metrics"]
     assert metrics["n_clips"] == len(clips)
     assert metrics["top1"]["value"] == pytest.approx(np.mean(right))
-    assert metrics["top5"]["value"] == pytest.approx(np.mean([c["label"] in dict(c["top"]) for c in clips]))
+    if "top5" in metrics:  # left out where there are fewer than five labels
+        assert metrics["top5"]["value"] == pytest.approx(np.mean([c["label"] in dict(c["top"]) for c in clips]))
     per_class, f1 = defaultdict(list), []
     for clip, ok in zip(clips, right):
         per_class[clip["label"]].append(ok)
@@ -303,7 +304,7 @@ def test_a_corpus_without_the_stream_that_the_recipe_reads(pose_corpus, tmp_path
 def test_a_clip_without_the_stream(pose_corpus, tmp_path, signloom, change_manifest):
     folder = copy_of(pose_corpus, tmp_path)
     change_manifest(folder, row=lambda r: {**r, "streams": {"frames": "x.mp4"}})
-    code, _, err = signloom("train", folder, "--out", tmp_path / "run", *QUICK)
+    code, _, err = signloom("train", folder, "--out", tmp_path / "run", "--split", "random", *QUICK)
     assert code == 2
     assert "recipe 'pose' needs stream 'pose'; it has frames" in err
 

@@ -491,7 +491,7 @@ def _whole_units(
         raise InputError(
             f"corpus '{manifest.root}' has {len(units)} {name}{'s' if len(units) > 1 else ''} "
             f"({', '.join(units[:5])}); {wanted} splits of whole {name}s need at least {wanted}. Take validation clips "
-            f"from the training {name}s (--val-by clip), use --val 0, or the scheme random"
+            f"from the training {name}s (`signloom split --val-by clip`), or split at random (--split random)"
         )
     if len(fixed) >= len(units) or (val > 0 and len(units) - len(fixed) < 2):
         raise InputError(

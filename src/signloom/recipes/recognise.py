@@ -107,7 +107,9 @@ def choose_split(manifest: Manifest, wanted: str, *, seed: int = 0) -> tuple[Man
     if wanted == "auto":
         wanted = "given" if any(r.split for r in manifest) else "signer"
     if wanted in SCHEMES:
-        manifest = assign_split(manifest, wanted, seed=seed)
+        # Two or three signers are too few to spend one on validation: its clips then come from the training signers.
+        few = wanted == "signer" and len(manifest.signers) < 4
+        manifest = assign_split(manifest, wanted, seed=seed, val_by="clip" if few else None)
         return manifest, split_of(manifest)
     if not Path(wanted).exists():
         raise InputError(f"--split: '{wanted}' is neither a file nor one of auto, {', '.join(SCHEMES)}")
