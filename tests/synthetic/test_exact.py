@@ -30,11 +30,11 @@ def test_every_joint_a_model_sees_is_there():
 
 
 def test_left_and_right_are_the_signers_own():
-    xyz = joints_of(_pose()).xyz_TJC
+    xy = joints_of(_pose()).xy_TJC
     for part in ("shoulder", "eye", "ear"):
-        assert (xyz[:, INDEX[f"left_{part}"], 0] > xyz[:, INDEX[f"right_{part}"], 0]).all()
+        assert (xy[:, INDEX[f"left_{part}"], 0] > xy[:, INDEX[f"right_{part}"], 0]).all()
     moved = {
-        (left_handed, side): np.ptp(joints_of(_pose(0, left_handed)).xyz_TJC[:, INDEX[f"{side}_wrist"], 1])
+        (left_handed, side): np.ptp(joints_of(_pose(0, left_handed)).xy_TJC[:, INDEX[f"{side}_wrist"], 1])
         for left_handed in (False, True)
         for side in ("left", "right")
     }
@@ -46,15 +46,16 @@ def test_body_and_hand_agree_on_the_wrist():
     joints = joints_of(_pose(4))
     for side in ("left", "right"):
         both = joints.present_TJ[:, INDEX[f"{side}_wrist"]] & joints.present_TJ[:, INDEX[f"{side}_root"]]
-        a, b = joints.xyz_TJC[both, INDEX[f"{side}_wrist"]], joints.xyz_TJC[both, INDEX[f"{side}_root"]]
+        a, b = joints.xy_TJC[both, INDEX[f"{side}_wrist"]], joints.xy_TJC[both, INDEX[f"{side}_root"]]
         assert np.allclose(a, b, atol=1e-3)
 
 
 def test_nearer_is_more_negative():
-    joints = joints_of(_pose())
-    middle = joints.xyz_TJC[len(joints) // 2, :, 2]
-    assert middle[INDEX["nose"]] < middle[INDEX["right_ear"]]
-    assert middle[INDEX["right_wrist"]] < middle[INDEX["right_shoulder"]]
+    pose = _pose()
+    points = [f"{c.name} {p}" for c in pose.header.components for p in c.points]
+    z = dict(zip(points, pose.body.data[len(pose.body.data) // 2, 0, :, 2]))
+    assert z["POSE_LANDMARKS NOSE"] < z["POSE_LANDMARKS RIGHT_EAR"]
+    assert z["POSE_LANDMARKS RIGHT_WRIST"] < z["POSE_LANDMARKS RIGHT_SHOULDER"]
 
 
 def test_a_pose_file_keeps_it(tmp_path):
