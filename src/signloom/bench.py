@@ -223,7 +223,7 @@ def _training(steps: int) -> list[Measure]:
 
     recipe = pose()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    task = ClassifyPoses(_random_poses(64), None, recipe.augment)
+    task = ClassifyPoses(_random_poses(64), 100, None, recipe.augment)
     generator = torch.Generator().manual_seed(0)
     models = {precision: _model(device).train() for precision in ("fp32", "bf16")}
     optimizers = {name: torch.optim.AdamW(m.parameters(), lr=1e-3) for name, m in models.items()}

@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(args.corpus)
     recipe = recipe_named(args.recipe)
     if args.epochs:
-        recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=args.epochs, least_steps=0))
+        recipe = replace(
+            recipe, schedule=replace(recipe.schedule, epochs=args.epochs, least_steps=0, steps_per_class=0)
+        )
     chosen = folds(manifest, args.folds, k=args.k, seed=0, val=0.1)
     if args.only:
         names = [f.name for f in chosen]

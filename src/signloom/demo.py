@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom demo                    everything into ./demo, in a few minutes on two cores
   signloom demo --out /tmp/tour --signs 6 --signers 4 --takes 2"""
     parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write (default: demo)")
-    parser.add_argument("--signs", type=int, default=10, help="how many signs (default: 10)")
+    parser.add_argument("--signs", type=int, default=8, help="how many signs (default: 8)")
     parser.add_argument("--signers", type=int, default=6, help="how many signers (default: 6)")
     parser.add_argument("--takes", type=int, default=3, help="takes of each sign by each signer (default: 3)")
     parser.add_argument("--seed", type=int, default=0)
@@ -29,7 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     out = args.out
     workers = ["--workers", args.workers] if args.workers else []
-    synth = ["synth", out / "footage", "--signs", args.signs, "--signers", args.signers, "--takes", args.takes]
+    synth = [
+        "synth",
+        out / "footage",
+        "--signs",
+        args.signs,
+        "--signers",
+        args.signers,
+        "--takes",
+        args.takes,
+        "--size",
+        "320x240",
+    ]
     steps = [
         ("Film a procedural signer", [*synth, "--seed", args.seed, "--sheet", *workers]),
         ("Look the footage over", ["doctor", out / "footage"]),

@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", help="a split file, 'given' (the corpus's own) or 'all' (every clip is test); default: the run's own"
     )
-    parser.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for evaluation-SPLIT.json and report.html (default: the run's)"
+    )
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 

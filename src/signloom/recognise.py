@@ -25,6 +25,9 @@ after an interruption and it goes on where it was. Then: signloom predict runs/m
     parser.add_argument("--out", type=Path, required=True, help="the folder to write: corpus/, model/, report.html")
     parser.add_argument("--source", default="auto", help="how to read the videos (see `signloom prepare --help`)")
     parser.add_argument("--pattern", help="where the names stand, e.g. '{signer}/{label}/{take}.mp4'")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
+    )
     parser.add_argument("--recipe", default="pose", help="see `signloom train --help`")
     parser.add_argument("--split", default="auto", help="see `signloom train --help`")
     parser.add_argument("--seed", type=int, default=0)
@@ -35,11 +38,13 @@ after an interruption and it goes on where it was. Then: signloom predict runs/m
 
 
 def run(args: argparse.Namespace) -> int:
+    _check_signers(args)
     corpus, model = args.out / "corpus", args.out / "model"
     prepare = ["prepare", args.videos, "--out", corpus, "--source", args.source]
     train = ["train", corpus, "--out", model, "--recipe", args.recipe, "--split", args.split, "--seed", args.seed]
     evaluate = ["evaluate", model, corpus, "--out", args.out]
     prepare += ["--pattern", args.pattern] if args.pattern else []
+    prepare += [word for option in args.option for word in ("--option", option)]
     prepare += ["--workers", args.workers] if args.workers else []
     train += ["--epochs", args.epochs] if args.epochs else []
     evaluate += ["--no-clips"] if args.no_clips else []
@@ -58,6 +63,22 @@ def run(args: argparse.Namespace) -> int:
         print(f"\nDone in {time.monotonic() - began:.0f} s. Look at {args.out / 'report.html'}, then try:")
         print(f"  signloom predict {shlex.quote(str(model))} a_new_clip.mp4")
     return worst
+
+
+def _check_signers(args: argparse.Namespace) -> None:
+    """Refuse what training would refuse, before hours of preparing."""
+    from signloom.errors import InputError
+    from signloom.sources import parse_options, read_source
+
+    if args.split not in ("auto", "signer"):
+        return
+    corpus = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
+    if len(corpus.signers) < 2 and not any(r.split for r in corpus):
+        raise InputError(
+            f"'{args.videos}' names {len(corpus.signers) or 'no'} signers, so no signer can be held out to measure on. "
+            "Say where the signer's name stands, e.g. --pattern '{signer}/{label}/{take}.mp4', or give --split random: "
+            "its figures then hold only for the people in the footage"
+        )
 
 
 def _verb(arguments: list, *, quiet: bool) -> int:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         if (value := getattr(args, name)) is not None
     }
     if "epochs" in changes:
-        changes["least_steps"] = 0
+        changes |= {"least_steps": 0, "steps_per_class": 0}
     recipe = replace(recipe, schedule=replace(recipe.schedule, **changes))
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, the first

@@ -20,7 +20,7 @@ from signloom.models import build
 from signloom.steps.pose_augment import PoseAugment
 from signloom.steps.pose_input import PoseInput
 
-SCHEDULE = Schedule(epochs=4, least_steps=0, batch_size=8, learning_rate=3e-3, ema=0.5)
+SCHEDULE = Schedule(epochs=4, least_steps=0, steps_per_class=0, batch_size=8, learning_rate=3e-3, ema=0.5)
 T = 12
 
 
@@ -52,7 +52,7 @@ def small_model(seed=0):
 
 
 def train(folder, *, task=None, schedule=SCHEDULE, run_hash="h", **kwargs):
-    task = task or ClassifyPoses(toy(), toy(16, seed=1), PoseAugment())
+    task = task or ClassifyPoses(toy(), 2, toy(16, seed=1), PoseAugment())
     return fit(small_model(), task, schedule, folder, seed=3, run_hash=run_hash, quiet=True, **kwargs)
 
 
@@ -85,7 +85,7 @@ def test_a_run_killed_anywhere_ends_with_the_same_weights(tmp_path, monkeypatch,
             return super().train_batch(rows, generator)
 
     with pytest.raises(Killed):
-        train(tmp_path / "b", task=Dies(toy(), toy(16, seed=1), PoseAugment()))
+        train(tmp_path / "b", task=Dies(toy(), 2, toy(16, seed=1), PoseAugment()))
     resumed = train(tmp_path / "b")
     assert resumed.history == undisturbed.history
     assert resumed.metrics == undisturbed.metrics
@@ -111,8 +111,28 @@ def test_every_clip_is_seen_once_an_epoch_and_epochs_differ():
     assert list(epoch_rows(1, 4, seed=0, epoch=0)) == [[0]]
 
 
+@pytest.mark.parametrize(
+    ("least_steps", "steps_per_class", "epochs"), [(0, 0, 4), (23, 0, 6), (0, 14, 7), (0, 10_000, 100)]
+)
+def test_small_corpora_and_many_classes_get_more_epochs(tmp_path, least_steps, steps_per_class, epochs):
+    """Four steps an epoch and two classes; at most 100 epochs for the classes' sake."""
+
+    class Counts(ClassifyPoses):
+        def train_batch(self, rows, generator):
+            raise Killed
+
+    seen = []
+    schedule = replace(SCHEDULE, least_steps=least_steps, steps_per_class=steps_per_class)
+    task = Counts(toy(), 2, None, PoseAugment())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("signloom.learning.fit._rate", lambda step, total, warmup: seen.append(total) or 1.0)
+        with pytest.raises(Killed):
+            train(tmp_path, task=task, schedule=schedule)
+    assert seen[0] == epochs * 4
+
+
 def test_without_validation_the_last_weights_are_kept(tmp_path):
-    result = train(tmp_path, task=ClassifyPoses(toy(), None, PoseAugment()))
+    result = train(tmp_path, task=ClassifyPoses(toy(), 2, None, PoseAugment()))
     assert result.metrics == {"epoch": 4}
 
 

@@ -235,7 +235,9 @@ def _ray_pool(function, todo: Sequence[Task], address: str, timeout_s: float) ->
     try:
         import ray
     except ImportError as error:
-        raise MissingExtraError("--ray needs Ray. Run: pip install 'signloom[ray]'") from error
+        raise MissingExtraError(
+            "--ray needs Ray. Run: pip install 'signloom[ray]' (in a clone: pip install -e '.[ray]')"
+        ) from error
     if not ray.is_initialized():
         ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
     remote = ray.remote(max_retries=0)(_call)

@@ -27,6 +27,7 @@ class ClassifyPoses:
     """Isolated-sign recognition from poses. Implements :class:`signloom.learning.task.Task`."""
 
     train: PoseSet
+    n_classes: int
     validation: PoseSet | None
     augment: PoseAugment
     label_smoothing: float = 0.1

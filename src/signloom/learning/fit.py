@@ -73,7 +73,8 @@ def fit(
     per_epoch = sum(1 for _ in epoch_rows(task.n_train, batch_size, seed, 0))
     if per_epoch == 0:
         raise InputError("there is no clip to train on")
-    epochs = max(schedule.epochs, math.ceil(schedule.least_steps / per_epoch))
+    for_classes = min(math.ceil(schedule.steps_per_class * task.n_classes / per_epoch), 100)
+    epochs = max(schedule.epochs, math.ceil(schedule.least_steps / per_epoch), for_classes)
     total = epochs * per_epoch
 
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]

@@ -17,13 +17,15 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 class Schedule:
     """How long and how hard to train.
 
-    ``epochs`` is raised on small corpora until ``least_steps`` steps are made, since 5 clips a sign fill only a few
-    batches. The learning rate rises linearly over ``warmup`` (a share of all steps) and falls as a cosine.
-    ``ema`` is the decay per step of the averaged weights that are validated and kept; 0 keeps the raw ones.
+    ``epochs`` is raised until ``least_steps`` steps are made, since 5 clips a sign fill only a few batches, and until
+    ``steps_per_class`` steps are made for every gloss (but at most 100 epochs for that). The learning rate rises
+    linearly over ``warmup`` (a share of all steps) and falls as a cosine. ``ema`` is the decay per step of the
+    averaged weights that are validated and kept; 0 keeps the raw ones.
     """
 
     epochs: int = 30
     least_steps: int = 600
+    steps_per_class: int = 60
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.05

@@ -16,6 +16,7 @@ class Task(Protocol):
     """Training data, a loss, and a score by which validation chooses the checkpoint."""
 
     n_train: int
+    n_classes: int
 
     def train_batch(self, rows: list[int], generator: torch.Generator) -> Batch:
         """The training clips at ``rows``, augmented with draws from ``generator`` alone."""

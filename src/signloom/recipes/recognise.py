@@ -178,7 +178,7 @@ def train_run(
 
     torch.manual_seed(seed)
     model = build(recipe.architecture, _model_config(recipe, len(labels)))
-    task = ClassifyPoses(train_poses, val_poses, recipe.augment, recipe.schedule.label_smoothing)
+    task = ClassifyPoses(train_poses, len(labels), val_poses, recipe.augment, recipe.schedule.label_smoothing)
     kept: dict[str, Any] = {
         "recipe": {**recipe.as_dict(), "seed": seed},
         "corpus": describe_corpus(manifest),
