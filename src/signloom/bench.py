@@ -262,9 +262,9 @@ def _scoring(n_clips: int, repeats: int) -> list[Measure]:
 
 def _model(device: str) -> Any:
     from signloom.models import build
-    from signloom.recipes.recognise import _model_config, pose
+    from signloom.recipes.recognise import model_config, pose
 
-    return build(pose().architecture, _model_config(pose(), 100)).to(device)
+    return build(pose().architecture, model_config(pose(), 100)).to(device)
 
 
 def _random_poses(n: int) -> Any:

@@ -177,7 +177,7 @@ def train_run(
     import torch
 
     torch.manual_seed(seed)
-    model = build(recipe.architecture, _model_config(recipe, len(labels)))
+    model = build(recipe.architecture, model_config(recipe, len(labels)))
     task = ClassifyPoses(train_poses, len(labels), val_poses, recipe.augment, recipe.schedule.label_smoothing)
     kept: dict[str, Any] = {
         "recipe": {**recipe.as_dict(), "seed": seed},
@@ -186,7 +186,7 @@ def train_run(
     }
 
     def checkpoint(weights: Mapping[str, Any], scores: Mapping[str, Any], temperature: float = 1.0) -> Checkpoint:
-        final = build(recipe.architecture, _model_config(recipe, len(labels)))
+        final = build(recipe.architecture, model_config(recipe, len(labels)))
         final.load_state_dict(weights)
         streams = {s: manifest.fingerprint(s) for s in recipe.streams}
         return Checkpoint(
@@ -216,7 +216,8 @@ def train_run(
     return best
 
 
-def _model_config(recipe: Recipe, n_classes: int) -> dict[str, Any]:
+def model_config(recipe: Recipe, n_classes: int) -> dict[str, Any]:
+    """The config fields of ``recipe``'s model for ``n_classes`` glosses on signloom's skeleton."""
     parts = {name: (where.start, where.stop) for name, where in PARTS.items()}
     return {
         "n_classes": n_classes,
