@@ -17,9 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom prepare videos/ --out corpus/ --pattern '{signer}/{label}/{take}.mp4'
   signloom prepare WLASL_v0.3.json --source wlasl --out corpus/ --streams pose frames
   signloom prepare poses/ --source pose --out corpus/          import .pose files
+  signloom prepare videos/ --out corpus/ --streams pose frames flow --shorter-px 128 --flow dis-fast
 
-A killed run goes on where it was when the same command is given again. Clips that fail are listed, with reasons, in
-failures.jsonl; the exit code is then 3."""
+Run again with another stream, it makes that stream alone and keeps what the corpus has. A killed run goes on where it
+was when the same command is given again. Clips that fail are listed, with reasons, in failures.jsonl; the exit code is
+then 3."""
     parser.add_argument("videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus")
     parser.add_argument("--out", type=Path, required=True, help="the corpus folder to write")
     parser.add_argument("--source", default="auto", help="how to read it; `--source help` lists what there is")
@@ -27,9 +29,19 @@ failures.jsonl; the exit code is then 3."""
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
     )
-    parser.add_argument("--streams", nargs="+", default=["pose"], help="what to make: pose frames (default: pose)")
+    parser.add_argument("--streams", nargs="+", default=["pose"], help="what to make: pose frames flow (default: pose)")
     parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
     parser.add_argument("--shorter-px", type=int, default=256, help="shorter side of prepared frames (default: 256)")
+    parser.add_argument(
+        "--flow", default="dis-fast", metavar="METHOD", help="dis-fast, tvl1-fast …; `--flow help` lists what there is"
+    )
+    parser.add_argument(
+        "--flow-units",
+        choices=["pixels", "body"],
+        default="pixels",
+        help="body: relative to the signer's shoulders, however near the camera (needs the stream pose)",
+    )
+    parser.add_argument("--flow-view", action="store_true", help="also write each clip's flow as a video in colours")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
     parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
@@ -41,16 +53,21 @@ def run(args: argparse.Namespace) -> int:
     from signloom.data.files import Limits
     from signloom.recipes.prepare import FAILURES_FILE, Preparation, prepare_corpus
     from signloom.sources import describe_sources, parse_options, read_source
+    from signloom.steps.flow import CHOICES, Flow
     from signloom.steps.pose import HolisticPose
 
     if args.source == "help":
         print(describe_sources())
         return 0
+    if args.flow == "help":
+        print("\n".join(CHOICES))
+        return 0
     manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
     _remark(manifest.meta)
     preparation = Preparation(
-        streams=tuple(dict.fromkeys(args.streams)),
+        streams=tuple(dict.fromkeys([*args.streams, *(["flow_view"] if args.flow_view else [])])),
         estimator=HolisticPose(face=args.face),
+        flow=Flow.named(args.flow, units=args.flow_units),
         shorter_px=args.shorter_px,
         limits=Limits(max_frames=args.max_frames, max_seconds=args.timeout_s),
     )

@@ -863,3 +863,75 @@ def test_real_poses(real_data):
     example = files.read_pose(real_data / "pose_files" / "everybody_sign_now" / "example.pose")
     assert example.body.data.shape == (302, 1, 137, 2)
     assert example.body.fps == 40
+
+
+# --- chosen frames of a prepared clip ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [[0], [29], [13, 2, 13, 29], [11, 12], range(30), np.array([28, 5])], ids=str)
+def test_chosen_frames_are_those_of_the_whole(media, tmp_path, rows):
+    files.write_video(tmp_path / "a.mp4", media.moving_square(30), 25)
+    whole = files.read_video(tmp_path / "a.mp4").frames_THWC
+    got = files.read_frames(tmp_path / "a.mp4", rows)
+    np.testing.assert_array_equal(got, whole[np.asarray(rows)])
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(files.read_frames(tmp_path / "a.mp4"), whole)
+
+
+def test_only_what_is_needed_is_decoded(media, tmp_path, monkeypatch):
+    files.write_video(tmp_path / "a.mp4", media.moving_square(60), 25, keyframe_every=10)
+    decoded = []
+    decode = files._Clip.decode
+
+    def counted(clip):
+        for row in decode(clip):
+            decoded.append(row)
+            yield row
+
+    monkeypatch.setattr(files._Clip, "decode", counted)
+    files.read_frames(tmp_path / "a.mp4", [42, 57])
+    assert len(decoded) == 3 + 8  # from key frames 40 and 50
+    decoded.clear()
+    files.read_frames(tmp_path / "a.mp4", [0, 1])
+    assert len(decoded) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("b_frames.mp4", {"options": {"bf": "3"}}),
+        ("b_frames.mkv", {"options": {"bf": "3"}}),
+        ("b_frames.avi", {"options": {"bf": "3"}}),
+        ("fragments.mp4", {"movflags": "frag_keyframe+empty_moov"}),
+        ("animated.gif", {"codec": "gif", "pix_fmt": "rgb8"}),
+    ],
+)
+def test_chosen_frames_of_clips_that_cannot_be_sought(media, tmp_path, name, settings):
+    path = media.encode_clip(tmp_path / name, media.moving_square(24), **settings)
+    whole = files.read_video(path).frames_THWC
+    rows = [20, 3, 3, 23]
+    np.testing.assert_array_equal(files.read_frames(path, rows), whole[rows])
+
+
+def test_rows_that_are_not_there(media, tmp_path):
+    files.write_video(tmp_path / "a.mp4", media.moving_square(5), 25)
+    for rows in ([5], [-1], [], [0, 99]):
+        with pytest.raises(InputError, match="it has 5 frames"):
+            files.read_frames(tmp_path / "a.mp4", rows)
+    path = media.encode_clip(tmp_path / "b.ts", media.moving_square(5))
+    assert reason_of(files.read_frames, path, [7]) in ("truncated", "no-frames")
+
+
+def test_chosen_frames_of_broken_files(broken_inputs):
+    """Never anything but MediaError, and for the broken ones never a picture in place of it (a cut one is refused)."""
+    for broken in broken_inputs:
+        if broken.path.suffix in (".pose", ".gz") or broken.path.is_dir():
+            continue
+        reason = None
+        try:
+            files.read_frames(broken.path, [0])
+        except MediaError as error:
+            reason = error.reason
+        assert reason in (None, *files.REASONS)
+        nothing_to_see = set(broken.reasons) & {"empty", "missing", "not-media", "no-video"}
+        assert reason or broken.ok or not nothing_to_see, broken.kind

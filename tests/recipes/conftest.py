@@ -74,10 +74,10 @@ class Prepared:
 
 @pytest.fixture(scope="session")
 def corpus(footage, tmp_path_factory) -> Prepared:
-    """``footage`` with its poses (MediaPipe) and frames, made by two workers. Do not change it."""
+    """``footage`` with its poses (MediaPipe), frames and flow, made by two workers. Do not change it."""
     inputs = hashes(footage)
     source = read_source(footage, pattern=PATTERN)
-    preparation = Preparation(streams=("pose", "frames"), shorter_px=96)
+    preparation = Preparation(streams=("pose", "frames", "flow"), shorter_px=96)
     prepared, outcomes = prepare_corpus(source, tmp_path_factory.mktemp("corpus"), preparation, workers=2, quiet=True)
     assert all(o.ok for o in outcomes), outcomes
     return Prepared(prepared, source, preparation, inputs)

@@ -14,10 +14,14 @@ import pytest
 from pose_format import Pose
 
 from signloom.data import files
+from signloom.data.flow_file import probe_flow, read_flow
 from signloom.data.manifest import Manifest, Record, read_manifest
 from signloom.errors import InputError
+from signloom.recipes import prepare as recipe
 from signloom.recipes.prepare import Preparation, prepare_corpus, read_failures
 from signloom.sources import read_source
+from signloom.steps.flow import Flow, colour_wheel
+from signloom.steps.pose import HolisticPose
 
 FRAMES = Preparation(streams=("frames",), shorter_px=96)
 
@@ -35,7 +39,7 @@ def test_poses_open_in_pose_format_and_the_manifest_tells_the_truth(corpus):
     assert [r.id for r in manifest] == [r.id for r in corpus.source]
     assert len(manifest.labels) == 2
     assert len(manifest.signers) == 3
-    assert set(manifest.meta["streams"]) == {"pose", "frames"}
+    assert list(manifest.meta["streams"]) == ["pose", "frames", "flow"]
     for record in manifest:
         pose = Pose.read((corpus.folder / record.streams["pose"]).read_bytes())
         assert [(c.name, len(c.points)) for c in pose.header.components] == [
@@ -60,6 +64,17 @@ def test_frames_are_as_many_as_poses_and_resized(corpus):
         assert np.abs(video.frames_THWC.astype(int) - small).mean() < 4
 
 
+def test_flow_is_that_of_the_resized_frames_before_they_are_compressed(corpus):
+    for record in corpus.manifest.records[:2]:
+        source = files.read_video(record.path("video", corpus.folder, "test"))
+        small = [files.resize_shorter_side(f, 96) for f in source.frames_THWC]
+        expected = np.stack(list(Flow().of_frames(small)))
+        got = read_flow(corpus.folder / record.streams["flow"])
+        assert got.shape == (record.n_frames, 96, 128, 2)
+        assert np.abs(got - expected).max() <= 20 / 254 + 1e-5
+        assert np.abs(got).max() > 1
+
+
 def test_inputs_are_left_alone_and_the_manifest_comes_last(corpus, footage, hashes_of):
     assert hashes_of(footage) == corpus.inputs
     written = (corpus.folder / "manifest.jsonl").stat().st_mtime_ns
@@ -82,7 +97,7 @@ def test_one_worker_gives_the_same_bytes_as_two(corpus, tmp_path):
     rows = {r.id: r for r in corpus.manifest}
     assert len(prepared) == 3
     for record in read_manifest(tmp_path):
-        for stream in ("pose", "frames"):
+        for stream in ("pose", "frames", "flow"):
             path = record.path(stream, tmp_path, "test")
             other = rows[record.id].path(stream, corpus.folder, "test")
             assert path.name == other.name
@@ -109,6 +124,108 @@ def test_what_changed_or_went_missing_is_made_again(footage, tmp_path):
     assert lost.read_bytes() == whole
     _, outcomes = prepare_corpus(manifest, out, replace(FRAMES, shorter_px=64), workers=0, quiet=True)
     assert not any(o.reused for o in outcomes)
+
+
+def no_estimator(monkeypatch):
+    def extract(*args, **kwargs):
+        raise AssertionError("the pose was there already")
+
+    monkeypatch.setattr(HolisticPose, "extract", extract)
+
+
+def test_another_stream_is_added_without_making_those_that_are_there(corpus, tmp_path, monkeypatch, hashes_of):
+    out = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    for stream in ("frames", "flow"):
+        shutil.rmtree(out / stream)
+    no_estimator(monkeypatch)
+    before = {p: p.stat().st_mtime_ns for p in (out / "pose").iterdir()}
+    _, outcomes = prepare_corpus(corpus.source, out, corpus.preparation, workers=0, quiet=True)
+    assert [(o.reason, o.reused) for o in outcomes] == [(None, False)] * 6
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert hashes_of(out, "journal.jsonl") == hashes_of(corpus.folder, "journal.jsonl")  # as if made at once
+    # Without its journal too: what is there is known by its name.
+    (out / "journal.jsonl").unlink()
+    prepare_corpus(corpus.source, out, corpus.preparation, workers=0, quiet=True)
+    assert hashes_of(out, "journal.jsonl") == hashes_of(corpus.folder, "journal.jsonl")
+    rows = [sorted((folder / "journal.jsonl").read_text().splitlines()) for folder in (out, corpus.folder)]
+    assert rows[0] == rows[1]  # in the order in which clips were finished
+
+
+def test_streams_made_earlier_stay_in_the_manifest(corpus, tmp_path, monkeypatch):
+    out = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    no_estimator(monkeypatch)
+    only_pose = replace(corpus.preparation, streams=("pose",))
+    prepared, _ = prepare_corpus(corpus.source, out, only_pose, workers=0, quiet=True)
+    assert (out / "manifest.jsonl").read_bytes() == (corpus.folder / "manifest.jsonl").read_bytes()
+    assert set(prepared.records[0].streams) == {"video", "pose", "frames", "flow"}
+    # Made in another way, a stream takes the earlier one's place; one of its files gone, it is gone for that clip.
+    other = replace(corpus.preparation, streams=("flow",), flow=Flow("farneback"), shorter_px=32)
+    (out / corpus.manifest.records[0].streams["frames"]).unlink(missing_ok=True)
+    next((out / "frames").glob(f"{corpus.manifest.records[0].id}-*")).unlink(missing_ok=True)
+    prepared, _ = prepare_corpus(corpus.source, out, other, workers=0, quiet=True)
+    assert prepared.fingerprint("flow")["method"] == "farneback"
+    assert prepared.fingerprint("pose") == corpus.manifest.fingerprint("pose")
+    assert "frames" not in prepared.records[0].streams
+    assert "frames" in prepared.records[1].streams
+    assert prepared.records[0].extra["seen"] == corpus.manifest.records[0].extra["seen"]
+    assert read_flow(prepared.records[0].streams["flow"]).shape[1:3] == (32, 42)
+
+
+def test_streams_of_another_clip_do_not_stay(footage, tmp_path):
+    a, b = sorted(footage.rglob("*.mp4"))[:2]
+    shutil.copy(a, tmp_path / "a.mp4")
+    manifest, out = of_files(tmp_path, a="a.mp4"), tmp_path / "out"
+    prepare_corpus(manifest, out, FRAMES, workers=0, quiet=True)
+    shutil.copy(b, tmp_path / "a.mp4")
+    only_flow = replace(FRAMES, streams=("flow",))
+    prepared, _ = prepare_corpus(manifest, out, only_flow, workers=0, quiet=True)
+    assert set(prepared.records[0].streams) == {"video", "flow"}
+    assert list(prepared.meta["streams"]) == ["flow"]
+
+
+def test_clips_too_long_to_wait_in_memory_give_the_same_bytes(footage, tmp_path, monkeypatch, hashes_of):
+    manifest = of_files(footage, a=str(next(footage.rglob("*.mp4"))))
+    preparation = replace(FRAMES, streams=("frames", "flow"))
+    prepare_corpus(manifest, tmp_path / "waiting", preparation, workers=0, quiet=True)
+    monkeypatch.setattr(recipe, "_WAITING_BYTES", 3 * 96 * 128 * 3)
+    prepare_corpus(manifest, tmp_path / "again", preparation, workers=0, quiet=True)
+    assert hashes_of(tmp_path / "again", "journal.jsonl") == hashes_of(tmp_path / "waiting", "journal.jsonl")
+
+
+def test_flow_in_body_units_and_its_view(corpus, tmp_path, monkeypatch):
+    out = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    no_estimator(monkeypatch)
+    streams = ("pose", "flow", "flow_view")
+    preparation = replace(corpus.preparation, streams=streams, flow=Flow(units="body"))
+    prepared, _ = prepare_corpus(corpus.source, out, preparation, workers=0, quiet=True)
+    record = prepared.records[0]
+    assert probe_flow(record.streams["flow"]).units == "body"
+    body = read_flow(record.streams["flow"])
+    pixels = read_flow(corpus.folder / corpus.manifest.records[0].streams["flow"])
+    small = np.abs(pixels).max(-1) * 2 < 8  # far from the limit in both
+    moving = small & (np.abs(pixels[..., 0]) > 1)
+    ratio = body[moving][:, 0] / pixels[moving][:, 0]
+    # The shoulders of the synthetic signer are about a quarter as wide as the picture, 128 pixels.
+    assert 0.8 < np.median(ratio) < 3
+    assert np.std(ratio) < 0.2 * np.median(ratio)
+    view = files.read_video(record.streams["flow_view"]).frames_THWC
+    assert np.abs(view.astype(int) - colour_wheel(body)).mean() < 6
+    with pytest.raises(InputError, match="add 'pose' to --streams"):
+        replace(preparation, streams=("flow",))
+    with pytest.raises(InputError, match="add 'flow' to --streams"):
+        replace(preparation, streams=("pose", "flow_view"))
+
+
+def test_one_broken_clip_among_good_ones(footage, tmp_path):
+    good = sorted(footage.rglob("*.mp4"))[:2]
+    (tmp_path / "cut.mp4").write_bytes(good[0].read_bytes()[:-2000])
+    manifest = of_files(tmp_path, a=str(good[0]), cut="cut.mp4", b=str(good[1]))
+    preparation = replace(FRAMES, streams=("frames", "flow"))
+    prepared, outcomes = prepare_corpus(manifest, tmp_path / "out", preparation, workers=1, quiet=True)
+    assert [o.reason for o in outcomes] == [None, "truncated", None]
+    assert [r.id for r in prepared] == ["a", "b"]
+    assert len(stream_files(tmp_path / "out")) == 4
+    assert [row["id"] for row in read_failures(tmp_path / "out")] == ["cut"]
 
 
 def test_rotated_clips_stand_upright(footage, corpus, media, tmp_path):
@@ -141,6 +258,11 @@ def test_variable_frame_rate_becomes_constant_in_every_stream_alike(footage, cor
     assert record.n_frames == expected
     assert len(files.read_pose(record.streams["pose"]).body.data) == expected
     assert len(files.read_video(record.streams["frames"]).frames_THWC) == expected
+    flow = read_flow(record.streams["flow"])
+    assert len(flow) == expected
+    repeated = np.flatnonzero(np.diff(files.constant_rate(video.times_s, video.fps)) == 0) + 1
+    assert len(repeated)
+    assert not flow[repeated].any()  # nothing moves between a frame and itself
 
 
 def test_frame_ranges_and_boxes_are_cut_out(footage, corpus, tmp_path):
@@ -256,3 +378,22 @@ def test_the_summary_as_json(footage, tmp_path, signloom):
         summary = json.loads(text)
         assert (summary["clips"], summary["labels"], summary["signers"], summary["failed"]) == (2, 2, 0, 0)
         assert summary["made_now"] == made_now
+
+
+def test_flow_by_name_from_the_command_line(footage, tmp_path, signloom):
+    code, text, _ = signloom("prepare", "nowhere", "--out", tmp_path, "--flow", "help")
+    assert code == 0
+    assert "tvl1-original" in text.split()
+    command = ("prepare", footage / "signer01", "--out", tmp_path / "o", "--workers", 1, "--shorter-px", 64)
+    code, _, err = signloom(*command, "--streams", "flow", "--flow", "brox")
+    assert code == 2
+    assert "dis-fast" in err
+    code, _, err = signloom(*command, "--streams", "flow", "--flow-units", "body")
+    assert code == 2
+    assert "add 'pose'" in err
+    code, _, _ = signloom(*command, "--streams", "frames", "flow", "--flow", "dis-ultrafast", "--flow-view")
+    assert code == 0
+    manifest = read_manifest(tmp_path / "o")
+    assert list(manifest.meta["streams"]) == ["frames", "flow", "flow_view"]
+    assert manifest.fingerprint("flow")["preset"] == "ultrafast"
+    assert all(set(r.streams) == {"video", "frames", "flow", "flow_view"} for r in manifest)

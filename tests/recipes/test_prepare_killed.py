@@ -20,7 +20,7 @@ def lines_in(journal) -> int:
 def test_killed_anywhere_it_ends_the_same(corpus, footage, tmp_path, start, hashes_of, group):
     out = tmp_path / "out"
     command = ("prepare", footage, "--pattern", "{signer}/{label}/{take}.mp4", "--out", out, "--workers", 2,
-               "--streams", "pose", "frames", "--shorter-px", 96)  # fmt: skip
+               "--streams", "pose", "frames", "flow", "--shorter-px", 96)  # fmt: skip
     rng = random.Random(group)
     n = len(corpus.manifest)
     for done in (1, n - 1):  # so many clips are finished when it dies, a random moment later

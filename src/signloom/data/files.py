@@ -18,8 +18,9 @@ import re
 import stat
 import struct
 import time
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -32,7 +33,7 @@ import numpy as np
 from signloom.data.capped import run_capped
 from signloom.data.headers import Header, read_header
 from signloom.data.manifest import atomic_write
-from signloom.data.pixels import Look, import_cv2, plain, resize_shorter_side, to_yuv420
+from signloom.data.pixels import Look, import_cv2, plain, plane_samples, resize_shorter_side, to_yuv420
 from signloom.errors import InputError, MediaError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = [
     "DEFAULT_FPS",
     "PLAUSIBLE_FPS",
     "REASONS",
+    "HeldFile",
     "Limits",
     "Video",
     "VideoInfo",
@@ -50,7 +52,11 @@ __all__ = [
     "exact_rate",
     "import_cv2",
     "iter_frames",
+    "open_lossless_writer",
+    "open_video_writer",
     "probe",
+    "read_frames",
+    "read_planes",
     "read_pose",
     "read_video",
     "resize_shorter_side",
@@ -135,6 +141,23 @@ class Video:
     frames_THWC: np.ndarray
     times_s: np.ndarray
     fps: float
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """A file whose bytes are in memory (from an archive, say). All that reads a path here reads this too.
+
+    ``name`` stands for the path in errors.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return self.name
 
 
 # --- reading video ------------------------------------------------------------------------------------------------
@@ -235,6 +258,106 @@ def read_video(
     return Video(frames[: len(times)], times_s, float(fps))
 
 
+def read_frames(
+    path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None, limits: Limits = Limits()
+) -> np.ndarray:
+    """The frames ``rows`` (all, where None) of a clip as uint8 (T, H, W, 3) RGB: the same as picking from the whole.
+
+    Rows may repeat and come in any order. In a file of :func:`write_video` only what is needed is decoded: from the
+    last key frame before each row. Others (with B-frames, or no index) are decoded from their start. One thread, for
+    loaders that read many clips side by side. Raises InputError for rows the clip does not have, MediaError for a
+    file that cannot be read.
+    """
+    if rows is None:
+        return read_video(path, limits=limits).frames_THWC
+    with _open_clip(path, limits) as clip:
+        look: Look | None = None
+
+        def picture(frame: Any) -> np.ndarray:
+            nonlocal look
+            look = look or Look(clip, frame)
+            return look.picture(frame)
+
+        return _read_rows(clip, rows, picture)
+
+
+def read_planes(
+    path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None, limits: Limits = Limits()
+) -> tuple[np.ndarray, VideoInfo]:
+    """The samples of ``rows`` (all, where None) as stored, first plane only: uint8 (T, H, W), and the header.
+
+    For what :func:`open_lossless_writer` wrote; rows and errors as in :func:`read_frames`.
+    """
+    with _open_clip(path, limits) as clip:
+
+        def samples(frame: Any) -> np.ndarray:
+            if frame.format.name not in ("gray", "yuv420p", "yuv444p"):
+                raise clip.fail("decode-error", f"pixel format {frame.format.name}; wanted 8-bit grey")
+            return plane_samples(frame.planes[0])
+
+        if rows is None:
+            if clip.promised_frames is None:
+                raise clip.fail("bad-header", "the file does not say how many frames it has")
+            rows = range(clip.promised_frames)
+        planes = _read_rows(clip, rows, samples)
+        info = VideoInfo(
+            width=planes.shape[2],
+            height=planes.shape[1],
+            fps=clip.fps or DEFAULT_FPS,
+            n_frames=clip.promised_frames,
+            rotation_deg=0,
+            codec=clip.stream.codec_context.name,
+            duration_s=clip.duration_s,
+            metadata=dict(clip.container.metadata),
+        )
+        return planes, info
+
+
+def _read_rows(clip: _Clip, rows: Sequence[int] | np.ndarray, picture: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """``picture`` of each frame of ``rows``, stacked; seeks where a key frame lies between two wanted frames."""
+    if clip.ends_early:
+        raise clip.fail("truncated", clip.ends_early)
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(int(row), []).append(place)
+    n = clip.promised_frames
+    if not places or min(places) < 0 or (n is not None and max(places) >= n):
+        wanted = f"rows {min(places)}–{max(places)}" if places else "no rows"
+        raise InputError(f"'{clip.path}': asked for {wanted}; it has {'?' if n is None else n} frames, counted from 0")
+    index = clip.stream.index_entries if clip.indexed else ()
+    stamps = [entry.timestamp for entry in index]
+    # Without B-frames the index stands in the order in which frames are shown, so a frame's number is known by it.
+    direct = len(stamps) == n and clip.stream.codec_context.has_b_frames == 0
+    keys = [k for k, entry in enumerate(index) if entry.is_keyframe] if direct else []
+    out: np.ndarray | None = None
+    frames, coming, sought = clip.decode(), 0, False
+    for row in sorted(places):
+        key = keys[bisect_right(keys, row) - 1] if keys and keys[0] <= row else 0
+        if key > coming:
+            clip.container.seek(stamps[key], stream=clip.stream)
+            frames, coming, sought = clip.decode(), key, True
+        for _, frame in frames:
+            if sought and frame.pts != stamps[coming]:
+                raise clip.fail("bad-header", f"frame {coming} is not where the index says; it cannot be sought")
+            coming, sought = coming + 1, False
+            if coming > row:
+                break
+        if coming <= row:
+            raise clip.fail("truncated" if n else "no-frames", f"it has {coming} frames; frame {row} was asked for")
+        samples = picture(frame)
+        if out is None:
+            nbytes = samples.nbytes * len(rows)
+            if nbytes > clip.limits.max_decoded_bytes:
+                raise clip.fail("too-large", f"{nbytes:,} bytes of frames; read fewer, or raise max_decoded_bytes")
+            out = np.empty((len(rows), *samples.shape), np.uint8)
+        elif samples.shape != out.shape[1:]:
+            raise clip.fail("decode-error", "the picture's size changes midway")
+        for place in places[row]:
+            out[place] = samples
+    assert out is not None
+    return out
+
+
 def constant_rate(times_s: np.ndarray, fps: float) -> np.ndarray:
     """Indices (int64) of the frames nearest to a constant grid of ``fps``, for clips of variable frame rate.
 
@@ -333,6 +456,7 @@ class _Clip:
         self.fps = next((float(r) for r in (stream.average_rate, stream.guessed_rate) if _plausible(r)), None)
         self.step_s = 1 / (self.fps or DEFAULT_FPS)
         self.ends_early = header.ends_early
+        self.indexed = header.indexed
         self.promised_frames: int | None = stream.frames or None
         if header.indexed:
             # The index names every frame that is there. Those that an edit list hides are decoded but never shown.
@@ -448,10 +572,11 @@ def _open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[_Clip]:
         header = read_header(file, path)
         if header.size_px:
             _check_size(path, *header.size_px, limits)
+        size = file.seek(0, os.SEEK_END)
         file.seek(0)
         try:
             container = av.open(
-                _Source(file),
+                _Source(file, os.fspath(path)),
                 mode="r",
                 container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": ""},
                 options={"max_pixels": str(limits.max_side_px**2)},
@@ -466,7 +591,7 @@ def _open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[_Clip]:
             _check_size(path, stream.width, stream.height, limits)
             # One thread a clip: corpora are mapped over processes, and the bytes never depend on timing.
             stream.codec_context.thread_count = 1
-            yield _Clip(path, header, os.fstat(file.fileno()).st_size, container, stream, limits)
+            yield _Clip(path, header, size, container, stream, limits)
 
 
 def _check_size(path, width: int, height: int, limits: Limits) -> None:
@@ -477,8 +602,8 @@ def _check_size(path, width: int, height: int, limits: Limits) -> None:
 class _Source:
     """What FFmpeg may do with the file. A damaged file sends it to impossible places: that is refused, not raised."""
 
-    def __init__(self, file: BinaryIO):
-        self.name, self.read, self.tell, self._file = file.name, file.read, file.tell, file
+    def __init__(self, file: BinaryIO, name: str):
+        self.name, self.read, self.tell, self._file = name, file.read, file.tell, file
 
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
@@ -518,6 +643,8 @@ def _not_opened(path, header: Header, error: Exception) -> MediaError:
 
 def _pictures(path: str | os.PathLike[str]) -> list[Path]:
     """The pictures in a folder in natural order (2 before 10); empty where ``path`` is no folder or has none."""
+    if isinstance(path, HeldFile):
+        return []
     try:
         names = [entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in _PICTURE_SUFFIXES]
     except (OSError, ValueError):
@@ -581,18 +708,84 @@ def write_video(
     metadata: Mapping[str, str] | None = None,
     crf: int = 18,
     keyframe_every: int = 12,
+    preset: str = "medium",
 ) -> None:
     """Write uint8 (H, W, 3) RGB frames as an H.264 mp4 (yuv420p, BT.709) that browsers play; the same bytes each time.
 
     ``frames`` may be an iterator. An odd width or height gets its last column or row repeated, since 4:2:0 pictures
-    have even sides. ``metadata`` keys are kept as given. The file appears whole or not at all.
+    have even sides. ``metadata`` keys are kept as given; ``preset`` is x264's. The file appears whole or not at all.
     Raises InputError for no frames, frames that differ in shape, or a rate that makes no sense.
     """
+    with open_video_writer(path, fps, metadata=metadata, crf=crf, keyframe_every=keyframe_every, preset=preset) as add:
+        for frame in frames:
+            add(frame)
+
+
+@contextmanager
+def open_video_writer(
+    path: str | os.PathLike[str],
+    fps: float,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    crf: int = 18,
+    keyframe_every: int = 12,
+    preset: str = "medium",
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """:func:`write_video` for frames that come one at a time: gives ``add(frame)``."""
+    if not 0 <= crf <= 51 or keyframe_every < 1 or preset not in _PRESETS:
+        raise InputError(
+            f"crf must be 0–51, keyframe_every at least 1, preset one of {', '.join(_PRESETS)}; "
+            f"got {crf}, {keyframe_every} and '{preset}'"
+        )
+    options = {"crf": str(crf), "preset": preset}
+
+    def new_stream(container, rate: Fraction, shape) -> Any:
+        height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+        return _new_stream(container, rate, (height, width), "yuv420p", keyframe_every, options)
+
+    with _open_mp4(path, fps, metadata, new_stream) as put:
+
+        def add(frame: np.ndarray) -> None:
+            put(frame, (3,), to_yuv420)
+
+        yield add
+
+
+@contextmanager
+def open_lossless_writer(
+    path: str | os.PathLike[str], fps: float, *, metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give ``add(samples)`` for uint8 (H, W) planes, kept bit for bit; :func:`read_planes` reads them.
+
+    Grey H.264 without loss and with key frames alone, so that any row is read by decoding that row. The same bytes
+    each time; whole or not at all. Errors as in :func:`write_video`.
+    """
+    options = {"qp": "0", "preset": "veryfast", "coder": "cavlc"}
+
+    def new_stream(container, rate: Fraction, shape) -> Any:
+        return _new_stream(container, rate, shape, "gray", 1, options)
+
+    def grey(samples: np.ndarray) -> Any:
+        import av
+
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(samples), format="gray")
+
+    with _open_mp4(path, fps, metadata, new_stream) as put:
+
+        def add(samples: np.ndarray) -> None:
+            put(samples, (), grey)
+
+        yield add
+
+
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+
+@contextmanager
+def _open_mp4(path, fps: float, metadata: Mapping[str, str] | None, new_stream) -> Iterator[Callable[..., None]]:
     import av
 
     rate = exact_rate(fps)
-    if not 0 <= crf <= 51 or keyframe_every < 1:
-        raise InputError(f"crf must be 0–51 and keyframe_every at least 1; got {crf} and {keyframe_every}")
     path = Path(os.path.abspath(path))
     with atomic_write(path) as tmp:
         options = {"movflags": "+faststart+use_metadata_tags"}
@@ -600,38 +793,43 @@ def write_video(
         with container:
             container.flags |= _BITEXACT
             container.metadata.update({str(k): str(v) for k, v in (metadata or {}).items()})
-            stream = None
-            for number, frame in enumerate(frames):
-                frame = _checked_frame(frame, number)
+            stream, shape, number = None, None, 0
+
+            def put(frame: np.ndarray, channels: tuple[int, ...], as_picture: Callable[[np.ndarray], Any]) -> None:
+                nonlocal stream, shape, number
+                frame = _checked_frame(frame, number, channels)
                 if stream is None:
                     shape = frame.shape
-                    stream = _new_stream(container, rate, shape, crf, keyframe_every)
+                    stream = new_stream(container, rate, shape)
                 elif frame.shape != shape:
                     raise InputError(f"frame {number} has shape {frame.shape}; frame 0 has {shape}")
-                picture = to_yuv420(frame)
+                picture = as_picture(frame)
                 picture.pts = number
                 picture.time_base = 1 / rate
                 container.mux(stream.encode(picture))
+                number += 1
+
+            yield put
             if stream is None:
                 raise InputError(f"no frames to write to '{path}'")
             container.mux(stream.encode(None))
 
 
-def _checked_frame(frame: np.ndarray, number: int) -> np.ndarray:
+def _checked_frame(frame: np.ndarray, number: int, channels: tuple[int, ...] = (3,)) -> np.ndarray:
     frame = np.asarray(frame)
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise InputError(f"frame {number} is {frame.dtype} {frame.shape}; wanted uint8 (H, W, 3) RGB")
+    if frame.dtype != np.uint8 or frame.ndim != 2 + len(channels) or frame.shape[2:] != channels or 0 in frame.shape:
+        wanted = "(H, W, 3) RGB" if channels else "(H, W)"
+        raise InputError(f"frame {number} is {frame.dtype} {frame.shape}; wanted uint8 {wanted}")
     return frame
 
 
-def _new_stream(container, rate: Fraction, shape, crf: int, keyframe_every: int):
+def _new_stream(container, rate: Fraction, size, pix_fmt: str, keyframe_every: int, options: Mapping[str, str]):
     import av
 
-    height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+    height, width = size
     # No B-frames: presentation order is decoding order, so every reader sees frame n at n / fps, without edit lists.
-    options = {"crf": str(crf), "preset": "medium", "threads": "1", "bf": "0"}
-    stream = container.add_stream("libx264", rate=rate, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream = container.add_stream("libx264", rate=rate, options={**options, "threads": "1", "bf": "0"})
+    stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
     context = stream.codec_context
     context.time_base = 1 / rate
     context.gop_size = keyframe_every
@@ -666,6 +864,13 @@ def _fail(path, reason: str, what: str) -> MediaError:
 @contextmanager
 def _open_regular(path: str | os.PathLike[str], max_bytes: int | None) -> Iterator[BinaryIO]:
     """Open a regular file for reading, without ever waiting on a pipe or touching a device."""
+    if isinstance(path, HeldFile):
+        if not path.data:
+            raise _fail(path, "empty", "the file has no bytes")
+        if max_bytes is not None and len(path.data) > max_bytes:
+            raise _fail(path, "too-large", f"{len(path.data):,} bytes; at most {max_bytes:,}")
+        yield io.BytesIO(path.data)
+        return
     try:
         info = os.stat(path)
         if stat.S_ISDIR(info.st_mode):

@@ -71,7 +71,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
     Raises MediaError: ``not-media`` for text and zeros, ``bad-header`` for claims that cannot fit in the file,
     ``truncated`` for an mp4 without its index, of which nothing can be read.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     head = _at(file, 0, 4096)
     kind = _kind(head)
     if kind is None:

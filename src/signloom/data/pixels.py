@@ -78,14 +78,14 @@ class Look:
         return picture
 
     def _cut(self, plane) -> np.ndarray:
-        upright = _upright(_samples(plane), self.turn)
+        upright = _upright(plane_samples(plane), self.turn)
         if self.box is None:
             return upright
         x0, y0, x1, y1 = self.box
         return upright[y0:y1, x0:x1]
 
 
-def _samples(plane: Any) -> np.ndarray:
+def plane_samples(plane: Any) -> np.ndarray:
     """A view (H, W) of an 8-bit plane, without the padding at the end of its rows."""
     return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
@@ -155,7 +155,7 @@ def to_yuv420(frame: np.ndarray):
         interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
         threads=1,
     )
-    luma, *chroma = (_samples(plane) for plane in full.planes)
+    luma, *chroma = (plane_samples(plane) for plane in full.planes)
     packed = np.concatenate((luma.ravel(), *(_halved(plane).ravel() for plane in chroma)))
     return av.VideoFrame.from_ndarray(packed.reshape(-1, luma.shape[1]), format="yuv420p")
 

@@ -222,6 +222,19 @@ def _columns(pose: Pose) -> dict[int, int]:
     return found
 
 
+def shoulder_width_px(joints: Joints) -> float | None:
+    """The signer's shoulder width in pixels, None where both shoulders are never seen together.
+
+    Near the largest width of the clip (its 90th percentile): a signer who turns looks narrower and never wider.
+    """
+    left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]
+    both = joints.present_TJ[:, left] & joints.present_TJ[:, right]
+    if not both.any():
+        return None
+    widths = np.linalg.norm(joints.xy_TJC[both, left] - joints.xy_TJC[both, right], axis=-1)
+    return float(np.percentile(widths, 90))
+
+
 def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates relative to the signer: origin between the shoulders, unit = shoulder width.
 
@@ -236,7 +249,7 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     both = present[:, left] & present[:, right]
     if both.any():
         origin = np.median((xy[both, left] + xy[both, right]) / 2, axis=0)
-        unit = float(np.percentile(np.linalg.norm(xy[both, left] - xy[both, right], axis=-1), 90))
+        unit = shoulder_width_px(joints) or 0.0
     else:
         # Some landmark tables know an eye and no nose.
         face = next((INDEX[n] for n in ("nose", "right_eye", "left_eye") if present[:, INDEX[n]].any()), INDEX["nose"])

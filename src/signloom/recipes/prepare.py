@@ -1,28 +1,38 @@
-"""From raw clips to the streams that models read: poses, and frames resized once."""
+"""From raw clips to the streams that models read: poses, frames resized once, and their optical flow."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from signloom.data import files
-from signloom.data.manifest import Manifest, Record, atomic_write, clip_id, write_manifest
+from signloom.data import files, flow_file
+from signloom.data.manifest import FILE_NAME, Manifest, Record, atomic_write, clip_id, read_manifest, write_manifest
 from signloom.data.mapping import Outcome, Task, file_stamp, fingerprint_hash, map_clips
-from signloom.data.skeleton import PARTS, joints_of
+from signloom.data.skeleton import PARTS, joints_of, shoulder_width_px
 from signloom.errors import InputError, MediaError, MissingStreamError
+from signloom.steps.flow import Flow, colour_wheel
 from signloom.steps.pose import HolisticPose
 
-STREAMS = ("pose", "frames")
+STREAMS = ("pose", "frames", "flow", "flow_view")
+SUFFIXES = {"pose": ".pose", "frames": ".mp4", "flow": ".mp4", "flow_view": ".mp4"}
 SOURCES_OF_POSE = ("video", "pose", "landmarks")
-FRAMES_VERSION = 1
+FRAMES_VERSION = 2
+FLOW_VIEW_VERSION = 1
 FAILURES_FILE = "failures.jsonl"
+
+# x264's "veryfast" halves the time of "medium" for files as large, .6 dB further from the source.
+_FRAMES_PRESET = "veryfast"
+# Resized frames of a clip up to this size wait in memory until its constant rate is known; longer clips are decoded
+# again.
+_WAITING_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,14 @@ class Preparation:
 
     ``streams`` of :data:`STREAMS`. ``frames`` are H.264 with the shorter side ``shorter_px`` at quality ``crf`` and a
     key frame every ``keyframe_every`` frames, for quick random access. ``pose`` comes from ``estimator`` where the
-    clip is video, and is imported where it is a ``.pose`` file or a landmark table.
+    clip is video, and is imported where it is a ``.pose`` file or a landmark table. ``flow`` is that of the resized
+    frames before they are compressed, 8-bit between ±its limit (:mod:`signloom.data.flow_file`); ``flow_view`` shows
+    it in colours. Flow in body units needs ``pose`` among the streams.
     """
 
     streams: tuple[str, ...] = ("pose",)
     estimator: HolisticPose = field(default_factory=HolisticPose)
+    flow: Flow = field(default_factory=Flow)
     shorter_px: int = 256
     crf: int = 18
     keyframe_every: int = 12
@@ -45,6 +58,10 @@ class Preparation:
         unknown = [s for s in self.streams if s not in STREAMS]
         if unknown or not self.streams:
             raise InputError(f"streams: got {', '.join(unknown) or 'none'}, expected some of {', '.join(STREAMS)}")
+        if "flow_view" in self.streams and "flow" not in self.streams:
+            raise InputError("a view of the flow needs the flow: add 'flow' to --streams")
+        if "flow" in self.streams and self.flow.units == "body" and "pose" not in self.streams:
+            raise InputError("flow in body units needs the signer's pose: add 'pose' to --streams")
 
     def fingerprints(self) -> dict[str, dict[str, Any]]:
         """For each stream made from video, what makes it."""
@@ -57,8 +74,15 @@ class Preparation:
                 "shorter_px": self.shorter_px,
                 "crf": self.crf,
                 "keyframe_every": self.keyframe_every,
+                "preset": _FRAMES_PRESET,
                 "version": FRAMES_VERSION,
             }
+        if "flow" in self.streams:
+            made["flow"] = {**self.flow.fingerprint(), "shorter_px": self.shorter_px}
+            if self.flow.units == "body":
+                made["flow"]["pose"] = made["pose"]
+        if "flow_view" in self.streams:
+            made["flow_view"] = {"extractor": "colour-wheel", "flow": made["flow"], "version": FLOW_VIEW_VERSION}
         return made
 
 
@@ -74,8 +98,9 @@ def prepare_corpus(
 ) -> tuple[Manifest, list[Outcome]]:
     """Prepare every clip of ``manifest`` into the folder ``out`` and return the new corpus and all outcomes.
 
-    Resumable: what a killed run finished is kept, and the result is the same bytes. Clips that fail are left out of
-    the new manifest and listed with their reasons in ``failures.jsonl``. Inputs are never changed.
+    Resumable: what a killed run finished is kept, and the result is the same bytes. Streams that ``out`` already has
+    are not made again, and those not asked for now stay in the manifest. Clips that fail are left out of the new
+    manifest and listed with their reasons in ``failures.jsonl``. Inputs are never changed.
     Raises InputError when no clip could be prepared.
     """
     if not manifest.records:
@@ -83,9 +108,10 @@ def prepare_corpus(
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() == manifest.root.resolve() and (out / "manifest.jsonl").exists():
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
+    earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
     made = preparation.fingerprints() if any("video" in r.streams for r in manifest) else {}
     tasks = [
-        Task(r.id, (r, manifest.root, out, preparation), stamp=_stamp(r, manifest.root, made, preparation))
+        Task(r.id, (r, manifest.root, out, preparation, made), stamp=_stamp(r, manifest.root, made, preparation))
         for r in manifest
     ]
     outcomes = map_clips(
@@ -128,9 +154,43 @@ def prepare_corpus(
             f"the first: {failures[0]['message']}"
         )
     meta = {k: v for k, v in manifest.meta.items() if k not in ("streams", "failed")}
+    if earlier is not None:
+        records, streams = _with_earlier(records, streams, earlier)
     prepared = Manifest(tuple(records), out, {**meta, "streams": streams, "failed": len(failures)})
     write_manifest(prepared, out)
     return prepared, outcomes
+
+
+def _with_earlier(
+    records: Sequence[Record], streams: Mapping[str, Any], earlier: Manifest
+) -> tuple[list[Record], dict[str, Any]]:
+    """``records`` and fingerprints with the streams that the corpus had before and that were not made now.
+
+    Only for the same clip: the same bytes, cut and number of frames. A stream made now in another way takes the place
+    of the earlier one.
+    """
+
+    def same_clip(a: Record, b: Record) -> bool:
+        return all(
+            getattr(a, f) == getattr(b, f) for f in ("content", "first_frame", "end_frame", "box_px", "n_frames", "fps")
+        )
+
+    before = {r.id: r for r in earlier}
+    also = {s: made for s, made in earlier.meta.get("streams", {}).items() if s in STREAMS and s not in streams}
+    if "flow" in streams and also.get("flow_view", {}).get("flow") != streams["flow"]:
+        also.pop("flow_view", None)  # it shows another flow
+    merged, used = [], set()
+    for record in records:
+        old = before.get(record.id)
+        if old is not None and same_clip(record, old):
+            paths = {s: (earlier.root / old.streams[s]).resolve() for s in also if s in old.streams}
+            kept = {s: str(path) for s, path in paths.items() if path.exists()}
+            seen = {"seen": record.extra.get("seen") or old.extra.get("seen") or {}}
+            record = replace(record, streams={**record.streams, **kept}, extra={**record.extra, **seen})
+            used |= set(kept)
+        merged.append(record)
+    together = {**{s: made for s, made in also.items() if s in used}, **streams}
+    return merged, {s: together[s] for s in sorted(together, key=STREAMS.index)}
 
 
 def read_failures(corpus: Path) -> list[dict[str, str]]:
@@ -159,9 +219,12 @@ def _source(record: Record) -> str | None:
     return next((s for s in SOURCES_OF_POSE if s in record.streams), None)
 
 
-def prepare_clip(record: Record, root: Path, out: Path, preparation: Preparation) -> dict[str, Any]:
-    """Make the streams of one clip; the unit of work of :func:`prepare_corpus`.
+def prepare_clip(
+    record: Record, root: Path, out: Path, preparation: Preparation, fingerprints: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Make the streams of one clip that are not there yet; the unit of work of :func:`prepare_corpus`.
 
+    ``fingerprints`` are those of ``preparation``, where they are at hand: the pose's costs loading its estimator.
     Raises MediaError for what cannot be read and MissingStreamError when the clip has nothing to start from.
     """
     source = _source(record)
@@ -170,71 +233,152 @@ def prepare_clip(record: Record, root: Path, out: Path, preparation: Preparation
         raise MissingStreamError(f"clip '{record.id}': prepare needs stream 'video' or 'pose'; it has {have}")
     path = root / record.streams[source]
     if source == "video":
-        return _prepare_video(record, path, out, preparation)
-    if "frames" in preparation.streams:
+        return _prepare_video(record, path, out, preparation, fingerprints or preparation.fingerprints())
+    unmakeable = next((s for s in preparation.streams if s != "pose"), None)
+    if unmakeable:
         raise MediaError(
-            f"clip '{record.id}': frames need stream 'video'; it has only {source}. Leave out 'frames' from --streams",
+            f"clip '{record.id}': {unmakeable} need stream 'video'; it has only {source}. "
+            f"Leave out '{unmakeable}' from --streams",
             reason="missing-stream",
         )
     return _import_pose(record, path, out, source)
 
 
-def _prepare_video(record: Record, path: Path, out: Path, preparation: Preparation) -> dict[str, Any]:
-    fingerprints = preparation.fingerprints()
+def _prepare_video(
+    record: Record, path: Path, out: Path, preparation: Preparation, fingerprints: Mapping[str, Any]
+) -> dict[str, Any]:
+    if multiprocessing.parent_process() is not None:
+        files.import_cv2().setNumThreads(1)  # there is a worker for every core
     info = files.probe(path, preparation.limits)
     content = files.content_hash(path)
-    read = partial(
-        files.iter_frames,
-        path,
-        first_frame=record.first_frame,
-        end_frame=record.end_frame,
-        box_px=record.box_px,
-        limits=preparation.limits,
-    )
-
-    def name(stream: str, suffix: str) -> str:
-        cut = (record.first_frame, record.end_frame, record.box_px)
-        return f"{stream}/{record.id}-{fingerprint_hash(content, cut, fingerprints[stream])}{suffix}"
-
-    streams: dict[str, str] = {}
-    times: list[float] = []
-    seen: dict[str, float] = {}
-
-    def timed() -> Iterator[np.ndarray]:
-        for time_s, frame in read():
-            times.append(time_s)
-            yield frame
-
-    if "pose" in preparation.streams:
-        pose = preparation.estimator.extract(timed(), info.fps)
-        kept = files.constant_rate(np.array(times), info.fps)
+    cut = (record.first_frame, record.end_frame, record.box_px)
+    names = {
+        s: f"{s}/{record.id}-{fingerprint_hash(content, cut, fingerprints[s])}{SUFFIXES[s]}"
+        for s in preparation.streams
+    }
+    # Names hold all that shapes a file, and files appear whole: one that is there is the one that would be made.
+    missing = {s for s in names if not (out / names[s]).exists()}
+    clip = _Footage(record, path, preparation, keep={"frames", "flow"} & missing)
+    if "pose" in missing:
+        pose = preparation.estimator.extract(clip.first_reading(), info.fps)
+        kept = files.constant_rate(np.array(clip.times_s), info.fps)
         pose.body = pose.body.select_frames(list(map(int, kept)))
-        seen = _seen(pose)
-        if not any(seen.values()):
-            raise MediaError(f"clip '{record.id}': no person was found in any of {len(times)} frames", "no-signer")
-        streams["pose"] = name("pose", ".pose")
-        files.write_pose(out / streams["pose"], pose)
-    else:
-        for _ in timed():
+        if not any(_seen(pose).values()):
+            message = f"clip '{record.id}': no person was found in any of {len(clip.times_s)} frames"
+            raise MediaError(message, "no-signer")
+        files.write_pose(out / names["pose"], pose)
+    elif missing - {"flow_view"}:
+        for _ in clip.first_reading():
             pass
-        kept = files.constant_rate(np.array(times), info.fps)
-    if "frames" in preparation.streams:
-        streams["frames"] = name("frames", ".mp4")
-        files.write_video(
-            out / streams["frames"],
-            (files.resize_shorter_side(f, preparation.shorter_px) for f in _picked((f for _, f in read()), kept)),
-            info.fps,
-            crf=preparation.crf,
-            keyframe_every=preparation.keyframe_every,
+    pose = files.read_pose(out / names["pose"]) if "pose" in names else None
+    if clip.times_s:
+        n_frames = len(files.constant_rate(np.array(clip.times_s), info.fps))
+    else:
+        n_frames = len(pose.body.data) if pose else int(files.probe(out / next(iter(names.values()))).n_frames or 0)
+    if pose is not None and len(pose.body.data) != n_frames:
+        raise MediaError(
+            f"clip '{record.id}': '{out / names['pose']}' has {len(pose.body.data)} frames, the clip {n_frames}; "
+            "delete that file and prepare again",
+            "bad-header",
         )
+    if missing & {"frames", "flow"}:
+        _write_pictures(clip, {s: out / names[s] for s in missing}, info.fps, preparation, pose)
+    if "flow_view" in missing:
+        _write_flow_view(out / names["flow"], out / names["flow_view"], info.fps)
     return {
-        "streams": streams,
+        "streams": names,
         "content": content,
-        "n_frames": len(kept),
+        "n_frames": n_frames,
         "fps": info.fps,
-        "seen": seen,
+        "seen": _seen(pose) if pose is not None else {},
         "fingerprints": fingerprints,
     }
+
+
+class _Footage:
+    """The frames of one clip: read once, and again only where they are too many to wait in memory."""
+
+    def __init__(self, record: Record, path: Path, preparation: Preparation, *, keep: Any):
+        self._record, self._path, self._preparation = record, path, preparation
+        self.id = record.id
+        self.times_s: list[float] = []
+        self._waiting: list[np.ndarray] | None = [] if keep else None
+        self._bytes = 0
+
+    def _read(self) -> Iterator[tuple[float, np.ndarray]]:
+        record = self._record
+        return files.iter_frames(
+            self._path,
+            first_frame=record.first_frame,
+            end_frame=record.end_frame,
+            box_px=record.box_px,
+            limits=self._preparation.limits,
+        )
+
+    def first_reading(self) -> Iterator[np.ndarray]:
+        """Every frame as it is; notes their times, and keeps them resized where that is wanted."""
+        for time_s, frame in self._read():
+            self.times_s.append(time_s)
+            if self._waiting is not None:
+                small = files.resize_shorter_side(frame, self._preparation.shorter_px)
+                self._bytes += small.nbytes
+                if self._bytes > _WAITING_BYTES:
+                    self._waiting = None
+                else:
+                    self._waiting.append(small)
+            yield frame
+
+    def resized(self, fps: float) -> Iterator[np.ndarray]:
+        """The frames at a constant rate, resized. After :meth:`first_reading`."""
+        rows = files.constant_rate(np.array(self.times_s), fps)
+        if self._waiting is not None:
+            yield from (self._waiting[int(row)] for row in rows)
+            return
+        for frame in _picked((f for _, f in self._read()), rows):
+            yield files.resize_shorter_side(frame, self._preparation.shorter_px)
+
+
+def _write_pictures(
+    clip: _Footage, missing: Mapping[str, Path], fps: float, preparation: Preparation, pose: Any
+) -> None:
+    """Those of frames and flow that are missing, in one pass over the resized frames."""
+    flow = preparation.flow
+    stream = None
+    with ExitStack() as open_files:
+        add_frame: Callable[[np.ndarray], None] | None = None
+        add_flow: Callable[[np.ndarray], None] | None = None
+        if "frames" in missing:
+            add_frame = open_files.enter_context(
+                files.open_video_writer(
+                    missing["frames"],
+                    fps,
+                    crf=preparation.crf,
+                    keyframe_every=preparation.keyframe_every,
+                    preset=_FRAMES_PRESET,
+                )
+            )
+        if "flow" in missing:
+            add_flow = open_files.enter_context(
+                flow_file.open_flow_writer(missing["flow"], fps, flow.limit_px, units=flow.units)
+            )
+        for frame in clip.resized(fps):
+            if add_frame:
+                add_frame(frame)
+            if add_flow:
+                if stream is None:
+                    stream = flow.stream(shoulder_px=_shoulders(clip.id, pose, frame) if flow.units == "body" else None)
+                add_flow(stream.push(frame))
+
+
+def _shoulders(clip_id: str, pose: Any, frame: np.ndarray) -> float:
+    """The signer's shoulder width in pixels of ``frame``, which shows what ``pose`` was found in at another size."""
+    width = shoulder_width_px(joints_of(pose))
+    if not width:
+        raise MediaError(
+            f"clip '{clip_id}': both shoulders are never seen, so its flow has no body units; use pixels",
+            "no-shoulders",
+        )
+    return width * frame.shape[1] / pose.header.dimensions.width
 
 
 def _picked(frames: Iterator[np.ndarray], rows: Sequence[int]) -> Iterator[np.ndarray]:
@@ -243,6 +387,14 @@ def _picked(frames: Iterator[np.ndarray], rows: Sequence[int]) -> Iterator[np.nd
     for number, frame in enumerate(frames):
         for _ in range(wanted[number]):
             yield frame
+
+
+def _write_flow_view(flow: Path, view: Path, fps: float) -> None:
+    n_frames = flow_file.probe_flow(flow).n_frames
+    with files.open_video_writer(view, fps) as add:
+        for start in range(0, n_frames, 64):
+            for picture in colour_wheel(flow_file.read_flow(flow, range(start, min(start + 64, n_frames)))):
+                add(picture)
 
 
 def _import_pose(record: Record, path: Path, out: Path, source: str) -> dict[str, Any]:
