@@ -8,7 +8,11 @@ from typing import Any
 
 ARCHITECTURES = {
     # name in a checkpoint: (module, model class, config class)
+    "cnn_lstm": ("signloom.models.cnn_lstm", "CnnLstm", "CnnLstmConfig"),
+    "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),
+    "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
+    "video_transformer": ("signloom.models.video_transformer", "VideoTransformer", "VideoTransformerConfig"),
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -152,6 +153,7 @@ class PoseTransformer(nn.Module):
     so that each learns by itself and their errors differ.
     """
 
+    takes: ClassVar[str] = "pose"
     streams = ("pose",)
 
     def __init__(self, config: PoseTransformerConfig):
