@@ -23,6 +23,7 @@ from signloom.report.sections import (
     confidence_section,
     failures_section,
     folds_section,
+    fusion_section,
     making_section,
     mixups_section,
     provenance_section,
@@ -101,6 +102,7 @@ def _sections(results: Results, rows: int) -> tuple[list[Section], list[Section]
     """What stands before and what after the clips."""
     before = [
         ("folds", "Fold by fold", folds_section(results)),
+        ("fusion", "Fusion", fusion_section(results)),
         ("signers", "Signer by signer", signers_section(results)),
         ("mixups", "What is taken for what", mixups_section(results, rows)),
     ]

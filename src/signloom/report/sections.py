@@ -29,10 +29,13 @@ from signloom.report.words import (
     count,
     cross_validation,
     entry_of,
+    fusion_sentences,
     interval,
     n_classes,
     number_of,
     percent,
+    points,
+    points_interval,
     remark_on,
     split_phrase,
 )
@@ -81,6 +84,74 @@ def folds_section(results: Results) -> str:
         f"{scope(results)}<p>Each row was kept out of training in turn, then measured. "
         f"{text_of('; '.join(said))}.{text_of(took)}</p>"
         f"{table(columns, rows, caption=caption, sortable=True, narrow=len(seeds) < 6)}{method}"
+    )
+
+
+def fusion_section(results: Results) -> str:
+    """Late fusion: the weight of every stream, each alone beside the fusion, and how much fusing gains."""
+    fusion = results.get("fusion")
+    if not fusion:
+        return ""
+    streams, chance = list(fusion.get("streams") or []), number_of((results.get("metrics") or {}).get("chance"))
+    rows: list[list[str | Number]] = []
+    for row in sorted(streams, key=lambda r: -(number_of(r.get("weight")) or 0.0)):
+        gain, weight = row.get("difference"), number_of(row.get("weight"))
+        missing = row.get("n_missing") or 0
+        note = f'<span class="tag">{count(missing, "clip")} without it</span>' if missing else ""
+        rows.append(
+            [
+                name_of(row.get("name", "")) + note,
+                name_of(row.get("recipe") or row.get("architecture") or ""),
+                Number("–" if weight is None else f"{weight:.2f}", weight),
+                share(number_of(row.get("val_top1"))),
+                bar(entry_of(row.get("top1")), chance),
+                share_with_interval(entry_of(row.get("top1"))),
+                Number(points(gain), number_of(gain), points_interval(gain)),
+            ]
+        )
+    validation, top1 = fusion.get("validation") or {}, entry_of(fusion.get("top1"))
+    rows.append(
+        [
+            "<strong>Fused</strong>",
+            "",
+            "",
+            share(number_of(validation.get("top1"))),
+            bar(top1, chance),
+            share_with_interval(top1),
+            "",
+        ]
+    )
+    columns = [
+        Column("Stream"),
+        Column("Recipe", extra=True),
+        Column("Weight", True),
+        Column("On validation", True, extra=True),
+        Column("0 to 100%", still=True),
+        Column("Top-1", True),
+        Column("Fused minus it", True),
+    ]
+    caption = (
+        "Each stream alone, on the same clips; a clip whose stream is missing counts as missed. Last column: "
+        "percentage points, small: 95% interval, each clip drawn with both answers."
+    )
+    per_run = [r for r in fusion.get("per_run") or [] if r.get("streams")]
+    names = [str(row.get("name")) for row in streams]
+    folded_runs = ""
+    if per_run:
+        run_columns = [Column("Run"), *(Column(name, True) for name in names), Column("Fused", True)]
+        body: list[list[str | Number]] = []
+        for run in per_run:
+            weights = run.get("weights") or {}
+            cells = [
+                share(run["streams"].get(name), f"weight {weights[name]:.2f}" if name in weights else "")
+                for name in names
+            ]
+            body.append([name_of(run.get("name", "")), *cells, share(number_of(run.get("fused")))])
+        shown = table(run_columns, body, sortable=True)
+        folded_runs = folded(f"All {count(len(body), 'run')}", shown, len(body) <= 12)
+    return (
+        f"{scope(results)}<p>{text_of(' '.join(fusion_sentences(fusion)))}</p>{table(columns, rows, caption=caption)}"
+        f"{folded_runs}"
     )
 
 

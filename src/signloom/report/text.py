@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from signloom.report.words import (
     Results,
     count,
     cross_validation,
     entry_of,
+    fusion_sentences,
     headline_sentences,
     interval,
     n_classes,
     number_of,
     percent,
     plain,
+    points,
+    points_interval,
     remark_on,
     split_phrase,
     warnings,
@@ -48,6 +54,8 @@ def summary_lines(results: Results) -> list[str]:
             lines.append(_line(name, metrics[key]))
     if metrics.get("ece") is not None:
         lines.append(f"  {'calibration error':<18} {percent(metrics['ece'])}")
+    if results.get("fusion"):
+        lines += ["", *stream_lines(results["fusion"], fused=True)]
     signers = sorted(results.get("per_signer") or [], key=lambda r: number_of(r.get("top1")) or 0.0)
     if len(signers) > 1:
         lines += ["", f"By signer, lowest first ({count(len(signers), 'signer')}):"]
@@ -69,6 +77,48 @@ def summary_lines(results: Results) -> list[str]:
             lines.append(f"  {plain(true)} → {plain(predicted)}  {count(n, 'clip')}")
     lines += ["", *(f"Note: {warning}" for warning in warnings(results))]
     return [plain(line) for line in lines[: -1 if lines[-1] == "" else None]]
+
+
+def comparison_lines(comparison: Results) -> list[str]:
+    """Several runs on the same clips, in lines for a terminal, best first."""
+    lines = [str(comparison["title"]), split_phrase(comparison), ""]
+    lines += stream_lines(comparison, fused=False)
+    lines += [f"Note: {warning}" for warning in comparison.get("warnings") or []]
+    return [plain(line) for line in lines]
+
+
+def stream_lines(fusion: Mapping[str, Any], *, fused: bool) -> list[str]:
+    """A table of streams (weight, top-1 with its interval, difference), then one of runs where there are any."""
+    streams = list(fusion.get("streams") or [])
+    names = [str(row["name"]) for row in streams]
+    wide = max([len("stream"), *map(len, names)])
+    last = "fused minus it" if fused else "minus the best"
+    weight = f"{'weight':>6}  " if fused else ""
+    lines = [f"  {'stream':<{wide}}  {weight}{'top-1':>6}  {'95% interval':<14}  {last}"]
+    for row in streams:
+        entry, gain = entry_of(row.get("top1")), row.get("difference")
+        weight = f"{row['weight']:>6.2f}  " if fused else ""
+        spread = f"[{interval(entry)}]" if interval(entry) else ""
+        change = f"{points(gain)} points" + (f" [{points_interval(gain)}]" if points_interval(gain) else "")
+        missing = f", {count(row['n_missing'], 'clip')} without it" if row.get("n_missing") else ""
+        change = change if gain else ""
+        lines.append(
+            f"  {row['name']:<{wide}}  {weight}{percent(entry['value']):>6}  {spread:<14}  {change}{missing}".rstrip()
+        )
+    if fused:
+        entry = entry_of(fusion.get("top1"))
+        spread = f"[{interval(entry)}]" if interval(entry) else ""
+        lines.append(f"  {'fused':<{wide}}  {'':>6}  {percent(entry['value']):>6}  {spread}".rstrip())
+    per_run = [r for r in fusion.get("per_run") or [] if r.get("streams")]
+    if per_run:
+        head = [*names, "fused"] if fused else names
+        first = max(len("run"), *(len(str(r["name"])) for r in per_run))
+        lines += ["", f"  {'run':<{first}}  " + "  ".join(f"{name:>{max(6, len(name))}}" for name in head)]
+        for run in per_run:
+            values = {**run["streams"], **({"fused": run["fused"]} if fused else {})}
+            cells = "  ".join(f"{percent(values[name]):>{max(6, len(name))}}" for name in head)
+            lines.append(f"  {run['name']:<{first}}  {cells}")
+    return [*lines, "", *(f"  {sentence}" for sentence in fusion_sentences(fusion))] if fused else lines
 
 
 def _beside(results: Results) -> str:

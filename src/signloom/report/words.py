@@ -218,6 +218,46 @@ def headline(results: Results) -> dict[str, Any]:
     return entry_of((results.get("metrics") or {}).get("top1")) | {"what": "top-1"}
 
 
+def points(entry: Mapping[str, Any] | None) -> str:
+    """A difference of shares in percentage points: ``+3.2``; a dash where there is none."""
+    value = number_of(entry)
+    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def points_interval(entry: Mapping[str, Any] | None) -> str:
+    """``−0.4 to +2.1`` from ``{"low", "high"}``; empty where there is none."""
+    if not entry or entry.get("low") is None or entry.get("high") is None:
+        return ""
+    return f"{points({'value': entry['low']})} to {points({'value': entry['high']})}"
+
+
+def fusion_sentences(fusion: Mapping[str, Any]) -> list[str]:
+    """How the weights came about, and whether fusing is worth it, in words."""
+    said, rule = [], str(fusion.get("rule") or "")
+    n_clips = (fusion.get("validation") or {}).get("n_clips")
+    whose = f"{count(n_clips, 'validation clip')}" if n_clips else "validation clips"
+    if rule == "equal":
+        said.append("There were no validation clips to weigh the streams on: they weigh the same.")
+    else:
+        said.append(f"The weights come from {whose} alone, never from the clips measured here.")
+    if "towards the best stream" in rule:
+        said.append(
+            "Where the fitted weights recognised fewer validation clips than the best single stream, they were moved "
+            "towards it until they did not."
+        )
+    gain = fusion.get("difference") or {}
+    value, low, high = number_of(gain), gain.get("low"), gain.get("high")
+    if value is not None and fusion.get("best"):
+        spread = f" (95% interval {points_interval(gain)})" if points_interval(gain) else ""
+        said.append(
+            f"Against {fusion['best']}, the best single stream on these clips, fusing changes top-1 by {points(gain)} "
+            f"percentage points{spread}."
+        )
+        if low is not None and high is not None and low <= 0 <= high:
+            said.append("The interval holds zero: these clips do not settle whether fusing helps.")
+    return said
+
+
 def remark_on(signer_row: Mapping[str, Any]) -> str:
     """What the corpus says about a signer (``remark``, ``left_handed`` or ``handedness``), or nothing."""
     if signer_row.get("remark"):
