@@ -52,3 +52,33 @@ def media():
 def broken_inputs(media, tmp_path_factory):
     """More than fifty odd and broken files in one folder, each with what reading it must give. Do not change them."""
     return media.make_broken_inputs(tmp_path_factory.mktemp("broken inputs"))
+
+
+@pytest.fixture(scope="session")
+def moving_corpus(tmp_path_factory):
+    """A corpus of 24 tiny clips of frames and flow: 4 signers × 3 labels × 2 takes. Do not change it."""
+    import numpy as np
+
+    from signloom.data.files import content_hash, write_video
+    from signloom.data.flow_file import write_flow
+    from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
+
+    folder = tmp_path_factory.mktemp("moving")
+    rng = np.random.default_rng(0)
+    records = []
+    for signer in range(4):
+        for label in range(3):
+            for take in range(2):
+                name = f"s{signer}.G{label}_t{take}"  # with a dot, which ids may have
+                n = 6 + take
+                frames = rng.integers(0, 256, (n, 40, 48, 3), np.uint8)
+                write_video(folder / f"frames/{name}.mp4", frames, 10)
+                write_flow(folder / f"flow/{name}.mp4", rng.normal(0, label + 1, (n, 40, 48, 2)), 10, 20.0)
+                streams = {s: f"{s}/{name}.mp4" for s in ("frames", "flow")}
+                content = content_hash(folder / streams["frames"])
+                extra = {"take": str(take), "kept": str(folder)}
+                about = {"n_frames": n, "fps": 10.0, "content": content, "extra": extra}
+                records.append(Record(name, f"G{label}", f"s{signer}", streams=streams, **about))
+    made = {"frames": {"extractor": "frames-h264"}, "flow": {"extractor": "flow", "limit_px": 20.0}}
+    write_manifest(Manifest(tuple(records), folder, {"name": "moving", "streams": made}), folder)
+    return read_manifest(folder)

@@ -6,18 +6,20 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from signloom.errors import InputError, SignloomError
+
+if TYPE_CHECKING:
+    from signloom.recipes.speed import Measure
+
+GROUPS = ("start", "decode", "prepare", "flow", "pictures", "train", "score", "training", "loading")
 
 # What one would write without signloom: every clip in one process, through one estimator whose tracker carries over
 # from clip to clip. Saves the points, prints its own peak memory.
@@ -41,35 +43,21 @@ print(json.dumps({"peak_memory_per_worker_mb": resource.getrusage(resource.RUSAG
 """
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One thing measured several times: ``values`` in ``unit``, a row of the table."""
-
-    group: str
-    name: str
-    unit: str
-    values: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.values)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "median": self.median, "min": min(self.values), "max": max(self.values)}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure speed and memory on this machine: start-up, pose preparation, decoding, training and scoring, each "
-        "several times, beside what one would do without signloom. Takes minutes; leave the machine alone meanwhile."
+        "Measure speed and memory on this machine: start-up, preparation of poses, frames and flow, decoding, training "
+        "and use, each several times, beside what one would do without signloom. Takes minutes; leave the machine "
+        "alone meanwhile."
     )
     parser.epilog = """examples:
   signloom bench                                  on clips it makes itself, in a temporary folder
   signloom bench --videos videos/ --json speed.json --plot speed.png
+  signloom bench --only flow pictures training    only these groups
   signloom bench --quick                          seconds; only shows that it works"""
     parser.add_argument("--videos", type=Path, metavar="DIR", help="measure on these clips (default: procedural ones)")
     parser.add_argument("--repeats", type=int, default=3, help="how often to measure each thing (default: 3)")
     parser.add_argument("--clips", type=int, default=16, help="how many clips to use (default: 16)")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="which groups to measure")
     parser.add_argument("--quick", action="store_true", help="two small clips, once; the figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, the machine and the date")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="write a bar chart")
@@ -84,17 +72,17 @@ def run(args: argparse.Namespace) -> int:
     if args.repeats < 1 or args.clips < 1:
         raise InputError("--repeats and --clips must be at least 1")
     repeats, n_clips = (1, 2) if args.quick else (args.repeats, args.clips)
+    measures: list[Measure] = []
+    ratios: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="signloom-bench-") as scratch:
         clips = _clips(args.videos, n_clips, Path(scratch), quick=args.quick)
-        measures, facts = _decoding(clips, repeats)
-        measures = [
-            *_starting(repeats if args.quick else max(5, repeats)),
-            *_preparing(clips, facts["frames"], repeats, Path(scratch)),
-            *measures,
-            *_training(2 if args.quick else 30),
-            *_scoring(8 if args.quick else 512, repeats),
-        ]
-    ratios = _ratios(measures)
+        decoded, facts = _decoding(clips, repeats)
+        for group in GROUPS:
+            if group in args.only:
+                _say(f"group {group}")
+                some, compared = _group(group, clips, facts, decoded, repeats, Path(scratch), quick=args.quick)
+                measures += some
+                ratios += compared
     result = {
         "kind": "bench",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,6 +105,46 @@ def run(args: argparse.Namespace) -> int:
 # --- what is measured ---------------------------------------------------------------------------------------------
 
 
+def _group(
+    group: str, clips: Sequence[Path], facts: dict, decoded: list[Measure], repeats: int, scratch: Path, *, quick: bool
+) -> tuple[list[Measure], list[dict[str, Any]]]:
+    """The measures of one group of :data:`GROUPS`, and how they compare."""
+    from signloom.data.mapping import default_workers
+    from signloom.recipes import speed
+
+    if group == "start":
+        return _starting(repeats if quick else max(5, repeats)), []
+    if group == "prepare":
+        rows = _preparing(clips, facts["frames"], repeats, scratch)
+        ours, *others = [m for m in rows if m.unit == "frames/s"]
+        return rows, [speed.ratio_of(f"prepare poses: {ours.name} vs {m.name}", ours, m) for m in others]
+    if group == "decode":
+        return decoded, [speed.ratio_of("decode: signloom vs OpenCV", *decoded)]
+    if group == "train":
+        rows = _training(2 if quick else 30)
+        return rows, [speed.ratio_of("training step of pose: bf16 vs fp32", rows[1], rows[0])]
+    if group == "score":
+        return _scoring(8 if quick else 512, repeats), []
+    if group == "flow":
+        return speed.measure_flow(clips, _rounds, repeats)
+    if group == "pictures":
+        few, size = (clips[:1], 64) if quick else (clips[:4], 256)
+        return speed.measure_pictures(few, scratch, _rounds, _run, repeats, default_workers(), size)
+    if group == "training":
+        return speed.measure_video_training(_rounds, 1 if quick else 5, 8 if quick else 16, 64 if quick else 112)
+    corpus = scratch / "frames-for-loading"
+    words = [sys.executable, "-m", "signloom", "prepare", str(_corpus(clips, scratch)), "--streams", "frames", "--json"]
+    _run([*words, "--out", str(corpus)])
+    return speed.measure_waiting(corpus, _rounds, 2 if quick else 20), []
+
+
+def _corpus(clips: Sequence[Path], scratch: Path) -> Path:
+    from signloom.data.manifest import write_manifest
+    from signloom.recipes.prepare import manifest_of_files
+
+    return write_manifest(manifest_of_files(clips), scratch / "corpus").parent
+
+
 def _clips(folder: Path | None, wanted: int, scratch: Path, *, quick: bool) -> list[Path]:
     """The clips to measure on: those of ``folder``, or made here."""
     from signloom.recipes.recognise import collect_files
@@ -135,6 +163,8 @@ def _clips(folder: Path | None, wanted: int, scratch: Path, *, quick: bool) -> l
 
 
 def _starting(repeats: int) -> list[Measure]:
+    from signloom.recipes.speed import Measure
+
     commands = {
         "signloom --help": ["-m", "signloom", "--help"],
         "signloom train --help": ["-m", "signloom", "train", "--help"],
@@ -149,12 +179,11 @@ def _starting(repeats: int) -> list[Measure]:
 
 def _preparing(clips: Sequence[Path], n_frames: int, repeats: int, scratch: Path) -> list[Measure]:
     """Whole runs of `signloom prepare`, start of the workers and loading of the models included, as a user waits."""
-    from signloom.data.manifest import write_manifest
     from signloom.data.mapping import default_workers
-    from signloom.recipes.prepare import manifest_of_files
+    from signloom.recipes.speed import Measure
 
     cores = default_workers()
-    corpus = write_manifest(manifest_of_files(clips), scratch / "corpus").parent
+    corpus = _corpus(clips, scratch)
     prepare = [sys.executable, "-m", "signloom", "prepare", str(corpus), "--json", "--workers"]
     plain = [sys.executable, "-c", PLAIN_LOOP]
     ways: dict[str, tuple[list[str], bool]] = {
@@ -186,6 +215,7 @@ def _preparing(clips: Sequence[Path], n_frames: int, repeats: int, scratch: Path
 def _decoding(clips: Sequence[Path], repeats: int) -> tuple[list[Measure], dict[str, int]]:
     """Reading every frame as an RGB array, in this process. OpenCV decodes with as many threads as it likes."""
     from signloom.data.files import import_cv2, iter_frames
+    from signloom.recipes.speed import Measure, timed
 
     cv2 = import_cv2()
 
@@ -207,7 +237,7 @@ def _decoding(clips: Sequence[Path], repeats: int) -> tuple[list[Measure], dict[
     counts: dict[str, list[int]] = {}
     for _ in _rounds("decode", repeats):
         for name, way in ways.items():
-            took, counts[name] = _timed(way)
+            took, counts[name] = timed(way)
             speeds[name].append(sum(counts[name]) / took)
     ours_n, theirs_n = counts.values()
     facts = {"frames": sum(ours_n), "clips_opencv_counts_otherwise": sum(a != b for a, b in zip(ours_n, theirs_n))}
@@ -219,7 +249,8 @@ def _training(steps: int) -> list[Measure]:
     import torch
 
     from signloom.learning.classify import ClassifyPoses
-    from signloom.recipes.recognise import pose
+    from signloom.recipes.presets import pose
+    from signloom.recipes.speed import Measure, timed
 
     recipe = pose()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -240,7 +271,7 @@ def _training(steps: int) -> list[Measure]:
     times: dict[str, list[float]] = {name: [] for name in models}
     for number in _rounds("train", steps + 3):
         for name in models:
-            took, _ = _timed(lambda name=name: step(name))
+            took, _ = timed(lambda name=name: step(name))
             if number >= 3:  # the first ones allocate
                 times[name].append(1000 * took)
     return [Measure("train", f"{name}, batch 32, {device}", "ms a step", tuple(t)) for name, t in times.items()]
@@ -250,19 +281,21 @@ def _scoring(n_clips: int, repeats: int) -> list[Measure]:
     import torch
 
     from signloom.learning.classify import score_poses
+    from signloom.recipes.speed import Measure, timed
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, poses = _model(device), _random_poses(n_clips)
     score_poses(model, poses, device=device)
     speeds = [
-        n_clips / _timed(lambda: score_poses(model, poses, device=device))[0] for _ in _rounds("score", max(repeats, 3))
+        n_clips / timed(lambda: score_poses(model, poses, device=device))[0] for _ in _rounds("score", max(repeats, 3))
     ]
     return [Measure("score", f"prepared poses, {device}", "clips/s", tuple(speeds))]
 
 
 def _model(device: str) -> Any:
     from signloom.models import build
-    from signloom.recipes.recognise import model_config, pose
+    from signloom.recipes.presets import pose
+    from signloom.recipes.recognise import model_config
 
     return build(pose().architecture, model_config(pose(), 100)).to(device)
 
@@ -272,7 +305,7 @@ def _random_poses(n: int) -> Any:
 
     from signloom.data.batch import PoseSet
     from signloom.data.skeleton import JOINTS
-    from signloom.recipes.recognise import pose
+    from signloom.recipes.presets import pose
 
     rng = np.random.default_rng(0)
     xy = rng.normal(size=(n, pose().inputs.n_frames, len(JOINTS), 2)).astype(np.float32)
@@ -292,15 +325,11 @@ def _rounds(title: str, n: int) -> Iterator[int]:
     yield from range(n)
 
 
-def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    value = function()
-    return time.perf_counter() - began, value
-
-
 def _run(command: list[str]) -> tuple[float, str]:
     """Wall-clock seconds and output of a process. Raises SignloomError when it fails."""
-    took, done = _timed(lambda: subprocess.run(command, capture_output=True, text=True, check=False))
+    from signloom.recipes.speed import timed
+
+    took, done = timed(lambda: subprocess.run(command, capture_output=True, text=True, check=False))
     if done.returncode not in (0, 3):
         words = " ".join(w if len(w) < 80 else "…" for w in command[:8])
         raise SignloomError(f"`{words}` ended with exit code {done.returncode}: {done.stderr[-500:]}")
@@ -316,17 +345,6 @@ def _one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, allowed)
-
-
-def _ratios(measures: Sequence[Measure]) -> dict[str, float]:
-    """How many times faster the first of two is, from medians."""
-    at = {(m.group, m.name.split(",")[0].split(" (")[0]): m for m in measures}
-    prepared = [m for m in measures if m.group == "prepare" and m.unit == "frames/s"]
-    pairs = [(f"prepare: {prepared[0].name} vs {other.name}", prepared[0], other) for other in prepared[1:]]
-    pairs.append(("decode: signloom vs OpenCV", at["decode", "signloom"], at["decode", "OpenCV"]))
-    ratios = {name: first.median / second.median for name, first, second in pairs}
-    ratios["train: bf16 vs fp32"] = at["train", "fp32"].median / at["train", "bf16"].median
-    return {name: round(value, 3) for name, value in ratios.items()}
 
 
 def _machine() -> dict[str, Any]:
@@ -368,8 +386,8 @@ def _print(result: dict[str, Any]) -> None:
         figures = "".join(f"{row[k]:>10.4g}" for k in ("median", "min", "max"))
         print(f"{group:<9}{row['name']:<34}{figures}  {row['unit']}")
     print()
-    for name, ratio in result["ratios"].items():
-        print(f"{ratio:>6.2f} ×  {name}")
+    for row in result["ratios"]:
+        print(f"{row['ratio']:>7.2f} ×  [{row['low']:.2f}, {row['high']:.2f}]  {row['name']}")
 
 
 def _plot(measures: Sequence[Measure], file: Path) -> None:

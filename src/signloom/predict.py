@@ -17,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 With --json, one JSON object per file: {"file", "label", "confidence", "top": [[label, probability], …]}, or
 {"file", "error", "reason"} for a file that cannot be read (exit code 3)."""
-    parser.add_argument("run", type=Path, help="a run folder or checkpoint made by `signloom train`")
+    parser.add_argument(
+        "run", type=Path, help="a run folder made by `signloom train`, or a fusion saved by `evaluate --fuse`"
+    )
     parser.add_argument("videos", nargs="+", help="video or .pose files, folders, or glob patterns")
     parser.add_argument("--top", type=int, default=5, help="how many guesses to give (default: 5)")
-    parser.add_argument("--cache", type=Path, help="keep prepared poses here (default: a temporary folder)")
+    parser.add_argument("--cache", type=Path, help="keep prepared streams here (default: a temporary folder)")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
@@ -28,19 +30,23 @@ With --json, one JSON object per file: {"file", "label", "confidence", "top": [[
 
 def run(args: argparse.Namespace) -> int:
     import tempfile
+    from functools import partial
 
     import numpy as np
 
     from signloom.data.mapping import default_workers
     from signloom.learning.checkpoint import load_checkpoint
+    from signloom.recipes.fuse import is_fusion, load_fusion, predict_fused
     from signloom.recipes.prepare import manifest_of_files
     from signloom.recipes.recognise import collect_files, predict_files
 
-    checkpoint = load_checkpoint(args.run)
+    if is_fusion(args.run):
+        predict = partial(predict_fused, load_fusion(args.run))
+    else:
+        predict = partial(predict_files, load_checkpoint(args.run))
     paths = collect_files(args.videos)
     with tempfile.TemporaryDirectory(prefix="signloom-") as scratch:
-        scores, outcomes = predict_files(
-            checkpoint,
+        scores, outcomes = predict(
             paths,
             args.cache or Path(scratch),
             workers=args.workers or min(default_workers(), len(paths)),

@@ -28,24 +28,36 @@ after an interruption and it goes on where it was. Then: signloom predict runs/m
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
     )
-    parser.add_argument("--recipe", default="pose", help="see `signloom train --help`")
+    parser.add_argument("--recipe", default="pose", help="what to train (default: pose); see `train --recipe help`")
     parser.add_argument("--split", default="auto", help="see `signloom train --help`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="override the recipe's number of epochs")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--shorter-px", type=int, help="shorter side of prepared frames and flow (video recipes)")
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    from signloom.errors import InputError
+    from signloom.recipes.presets import recipe_named
+
+    recipe = recipe_named(args.recipe)
+    if recipe.task == "distil-flow":
+        raise InputError(
+            f"recipe '{recipe.name}' learns from a flow network that must be trained first; train both with "
+            f"`signloom train` (--recipe flow, then --recipe {recipe.name} --teacher)"
+        )
     _check_signers(args)
     corpus, model = args.out / "corpus", args.out / "model"
     prepare = ["prepare", args.videos, "--out", corpus, "--source", args.source]
     train = ["train", corpus, "--out", model, "--recipe", args.recipe, "--split", args.split, "--seed", args.seed]
     evaluate = ["evaluate", model, corpus, "--out", args.out]
+    prepare += ["--streams", *recipe.streams, *recipe.lesson_streams]
     prepare += ["--pattern", args.pattern] if args.pattern else []
     prepare += [word for option in args.option for word in ("--option", option)]
     prepare += ["--workers", args.workers] if args.workers else []
+    prepare += ["--shorter-px", args.shorter_px] if args.shorter_px else []
     train += ["--epochs", args.epochs] if args.epochs else []
     evaluate += ["--no-clips"] if args.no_clips else []
     began = time.monotonic()

@@ -14,13 +14,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   signloom train corpus/ --out runs/a                          signer-disjoint split, made here and kept in runs/a
   signloom train corpus/ --split splits/fold1.json --out runs/a --seed 1
+  signloom train --recipe help                                 what can be trained
+  signloom train corpus/ --recipe rgb --out runs/rgb --set inputs.n_frames=24 schedule.batch_size=8
+  signloom train corpus/ --recipe i3d --weights rgb_imagenet.pt --out runs/i3d
   accelerate launch -m signloom train corpus/ --out runs/a     several GPUs or processes
 
 A killed run goes on where it was when the same command is given again, and ends the same. Progress:
 tensorboard --logdir runs/a/log"""
-    parser.add_argument("corpus", type=Path, help="a corpus folder made by `signloom prepare`")
+    parser.add_argument(
+        "corpus", type=Path, help="a corpus folder made by `signloom prepare`, or shards of one by `signloom shard`"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run folder to write")
-    parser.add_argument("--recipe", default="pose", help="pose (default), pose-large, pose-as-filmed")
+    parser.add_argument(
+        "--recipe", type=_recipe, default="pose", help="what to train (default: pose); `--recipe help` lists them"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="override settings, e.g. inputs.n_frames=24"
+    )
     parser.add_argument(
         "--split",
         default="auto",
@@ -28,19 +38,38 @@ tensorboard --logdir runs/a/log"""
         "(default: the corpus's own if it has one, else signer)",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="override the recipe's number of epochs")
+    parser.add_argument("--epochs", type=int, help="make just so many epochs (a recipe's are prolonged for few clips)")
     parser.add_argument("--batch-size", type=int, help="override the recipe's batch size")
     parser.add_argument("--learning-rate", type=float, help="override the recipe's learning rate")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="override the recipe's precision")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="start from a reference network (I3D): .pt, .safetensors"
+    )
+    parser.add_argument("--teacher", type=Path, metavar="RUN", help="the flow run that recipe mars learns from")
+    parser.add_argument("--compile", action="store_true", help="run the model through torch.compile")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def _recipe(name: str) -> str:
+    """``name``; "help" lists the recipes, whatever else is given."""
+    if name == "help":
+        from signloom.recipes.presets import describe_recipes
+
+        print(describe_recipes())
+        raise SystemExit(0)
+    return name
 
 
 def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
+    from functools import partial
 
     from signloom.data.manifest import read_manifest
+    from signloom.data.shards import has_shards, read_shards
     from signloom.data.splits import write_split
-    from signloom.recipes.recognise import choose_split, describe_split, recipe_named, train_run
+    from signloom.errors import InputError
+    from signloom.recipes.presets import changed, recipe_named
+    from signloom.recipes.recognise import choose_split, describe_split, train_run
 
     recipe = recipe_named(args.recipe)
     changes = {
@@ -50,13 +79,33 @@ def run(args: argparse.Namespace) -> int:
     }
     if "epochs" in changes:
         changes |= {"least_steps": 0, "steps_per_class": 0}
-    recipe = replace(recipe, schedule=replace(recipe.schedule, **changes))
-    manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
+    if args.compile:
+        changes |= {"compile": True}
+    recipe = changed(replace(recipe, schedule=replace(recipe.schedule, **changes)), args.set)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, the first
-    for note in split.details.get("notes", []) if speaks else ():
-        print(f"note: {note}", file=sys.stderr)
-    checkpoint = train_run(manifest, recipe, args.out, seed=args.seed, split=describe_split(split))
-    write_split(split, args.out / "split.json")  # only now: a run refused above keeps the split it was made with
+    if has_shards(args.corpus):
+        if args.split not in ("auto", "given"):
+            raise InputError(
+                f"--split '{args.split}': the split of shards '{args.corpus}' was fixed when they were made. Leave "
+                "--split out, or make others: signloom shard … --split …"
+            )
+        corpus = read_shards(args.corpus)
+        described, keep_split = corpus.split, corpus.copy_split
+    else:
+        corpus, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
+        described, keep_split = describe_split(split), partial(write_split, split)
+        for note in split.details.get("notes", []) if speaks else ():
+            print(f"note: {note}", file=sys.stderr)
+    checkpoint = train_run(
+        corpus,
+        recipe,
+        args.out,
+        seed=args.seed,
+        split=described,
+        weights=args.weights,
+        teacher=args.teacher,
+    )
+    keep_split(args.out / "split.json")  # only now: a run refused above keeps the split it was made with
     summary = {
         "checkpoint": str(args.out / "checkpoint"),
         "recipe": recipe.name,
@@ -75,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
         measured = f"validation top-1 {top1:.3f}" if top1 is not None else "no validation clips"
         print(
             f"{summary['checkpoint']}: {len(checkpoint.labels)} labels, {summary['train']} training clips, {measured} "
-            f"({summary['split']} split). Next: signloom evaluate {args.out} {args.corpus}"
+            f"({summary['split']} split). Next: signloom evaluate {args.out} "
+            f"{'CORPUS (that the shards are of)' if has_shards(args.corpus) else args.corpus}"
         )
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +11,19 @@ import torch
 
 from signloom.data.batch import PoseSet
 from signloom.data.skeleton import JOINTS, PARENT, PARTS
-from signloom.errors import CheckpointError, DivergedError, InputError
+from signloom.errors import CheckpointError, DivergedError, InputError, MediaError
 from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from signloom.learning.classify import ClassifyPoses, score_poses
+from signloom.learning.classify_video import ClassifyVideos
 from signloom.learning.fit import fit
 from signloom.learning.recipe import Schedule
 from signloom.learning.task import epoch_rows
+from signloom.learning.video_set import Memory, VideoSet
 from signloom.models import build
 from signloom.steps.pose_augment import PoseAugment
 from signloom.steps.pose_input import PoseInput
+from signloom.steps.video_augment import VideoAugment
+from signloom.steps.video_input import VideoInput
 
 SCHEDULE = Schedule(epochs=4, least_steps=0, steps_per_class=0, batch_size=8, learning_rate=3e-3, ema=0.5)
 T = 12
@@ -78,11 +83,11 @@ def test_a_run_killed_anywhere_ends_with_the_same_weights(tmp_path, monkeypatch,
     class Dies(ClassifyPoses):
         steps = 0
 
-        def train_batch(self, rows, generator):
+        def train_batch(self, rows, generator, keep=slice(None)):
             Dies.steps += 1
             if Dies.steps == at + 1:
                 raise Killed
-            return super().train_batch(rows, generator)
+            return super().train_batch(rows, generator, keep)
 
     with pytest.raises(Killed):
         train(tmp_path / "b", task=Dies(toy(), 2, toy(16, seed=1), PoseAugment()))
@@ -118,14 +123,14 @@ def test_small_corpora_and_many_classes_get_more_epochs(tmp_path, least_steps, s
     """Four steps an epoch and two classes; at most 100 epochs for the classes' sake."""
 
     class Counts(ClassifyPoses):
-        def train_batch(self, rows, generator):
+        def train_batch(self, rows, generator, keep=slice(None)):
             raise Killed
 
     seen = []
     schedule = replace(SCHEDULE, least_steps=least_steps, steps_per_class=steps_per_class)
     task = Counts(toy(), 2, None, PoseAugment())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("signloom.learning.fit._rate", lambda step, total, warmup: seen.append(total) or 1.0)
+        patch.setattr("signloom.learning.fit._rate", lambda step, total, schedule, first: seen.append(total) or 1.0)
         with pytest.raises(Killed):
             train(tmp_path, task=task, schedule=schedule)
     assert seen[0] == epochs * 4
@@ -196,3 +201,89 @@ def test_tensors_that_do_not_fit_are_listed(tmp_path):
 def test_no_checkpoint_says_what_was_expected(tmp_path):
     with pytest.raises(CheckpointError, match="signloom train --out"):
         load_checkpoint(tmp_path)
+
+
+def still_model():
+    """No dropout: the same clips in parts are the same clips."""
+    torch.manual_seed(0)
+    parts = {name: (where.start, where.stop) for name, where in PARTS.items()}
+    quiet = {"dropout": 0.0, "head_dropout": 0.0, "part_dropout": 0.0}
+    parents = tuple(int(p) for p in PARENT)
+    shape = {"n_frames": T, "width": 16, "depth": 1, "heads": 2, "members": 1}
+    return build("pose_transformer", {"n_classes": 2, "parents": parents, **parts, **shape, **quiet})
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+    runs = []
+    for parts in (1, 3):  # 8 clips a batch: parts of 3, 3 and 2
+        schedule = replace(SCHEDULE, epochs=2, accumulate=parts, optimizer="sgd", learning_rate=0.05)
+        task = ClassifyPoses(toy(), 2, None, PoseAugment())
+        runs.append(fit(still_model(), task, schedule, tmp_path / str(parts), seed=3, run_hash="h", quiet=True))
+    assert [r["loss"] for r in runs[1].history] == pytest.approx([r["loss"] for r in runs[0].history], rel=1e-4)
+    for name, value in runs[0].best.items():
+        torch.testing.assert_close(runs[1].best[name], value, rtol=1e-3, atol=1e-5)
+
+
+def video_task():
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (8, 6, 40, 40, 3), np.uint8)
+    clips = VideoSet(
+        tuple("abcdefgh"),
+        {"frames": [Path(str(i)) for i in range(8)]},
+        [6] * 8,
+        VideoInput(4, 32, 32),
+        np.arange(8) % 2,
+        lambda stream, path, rows: frames[int(path.name)] if rows is None else frames[int(path.name)][rows],
+        memory=Memory(0),
+    )
+    return ClassifyVideos(clips, 2, clips, VideoAugment(), "frames")
+
+
+def video_model():
+    torch.manual_seed(0)
+    return build("light3d", {"n_classes": 2, "widths": (8, 8, 8), "blocks": (1, 1), "memory": 8})
+
+
+TWO_PHASES = replace(
+    SCHEDULE, epochs=2, batch_size=4, head_epochs=2, head_learning_rate=0.01, ema=0.0, decay="constant", warmup=0.0
+)
+
+
+def test_in_the_first_phase_the_base_stays_bitwise_as_it_was(tmp_path):
+    before = {k: v.clone() for k, v in video_model().state_dict().items()}
+    after = fit(video_model(), video_task(), TWO_PHASES, tmp_path, seed=1, run_hash="h", quiet=True).best
+    learnt = {name for name in before if not torch.equal(before[name], after[name])}
+    assert learnt
+    assert all(name.startswith(("head", "attention")) for name in learnt), learnt
+
+
+def test_in_the_second_phase_everything_learns_at_its_own_rate(tmp_path):
+    before = {k: v.clone() for k, v in video_model().state_dict().items()}
+    schedule = replace(TWO_PHASES, epochs=3)
+    task = replace(video_task(), validation=None)  # the last weights are kept
+    result = fit(video_model(), task, schedule, tmp_path, seed=1, run_hash="h", quiet=True)
+    assert [row["lr"] for row in result.history] == pytest.approx([0.01, 3e-3, 3e-3])
+    assert not [name for name, value in before.items() if torch.equal(value, result.best[name])]
+
+
+def test_batches_made_ahead_are_the_same_batches(tmp_path):
+    runs = [
+        fit(
+            video_model(),
+            replace(video_task(), prefetch=n),
+            SCHEDULE,
+            tmp_path / str(n),
+            seed=1,
+            run_hash="h",
+            quiet=True,
+        )
+        for n in (0, 3)
+    ]
+    assert all(torch.equal(value, runs[1].best[name]) for name, value in runs[0].best.items())
+
+
+def test_a_broken_batch_ends_the_run_with_its_own_error(tmp_path):
+    task = video_task()
+    task.train.read = lambda stream, path, rows: (_ for _ in ()).throw(MediaError(f"{path} is gone", "missing"))
+    with pytest.raises(MediaError, match="is gone"):
+        fit(video_model(), task, SCHEDULE, tmp_path, seed=1, run_hash="h", quiet=True)

@@ -18,7 +18,7 @@ class Batch:
     """Aligned tensors of B clips; a stream that the recipe does not use is None.
 
     ``pose_BTJC`` float32 in body units with ``present_BTJ`` bool; ``mask_BT`` bool, True where a frame is real;
-    ``label_B`` int64 (absent in use).
+    ``label_B`` int64 (absent in use). ``video_BCTHW`` (C = 3) and ``flow_BCTHW`` (C = 2) float32 in [-1, 1].
     """
 
     ids: tuple[str, ...]
@@ -26,6 +26,8 @@ class Batch:
     label_B: Tensor | None = None
     pose_BTJC: Tensor | None = None
     present_BTJ: Tensor | None = None
+    video_BCTHW: Tensor | None = None
+    flow_BCTHW: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

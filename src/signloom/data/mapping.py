@@ -81,6 +81,7 @@ def map_clips(
     ray_address: str | None = None,
     whole: Callable[[dict[str, Any]], bool] = lambda value: True,
     title: str = "clips",
+    unit: str = "clips",
     quiet: bool = False,
 ) -> list[Outcome]:
     """Run ``function(*task.args)`` for every task and return the outcomes in the order of ``tasks``.
@@ -104,7 +105,7 @@ def map_clips(
             if row is not None and row["stamp"] == task.stamp and whole(row["value"]):
                 outcomes[task.id] = Outcome(task.id, row["value"], reused=True)
         todo = [task for task in tasks if task.id not in outcomes]
-        progress = Progress(title, total=len(tasks), done=len(outcomes), quiet=quiet)
+        progress = Progress(title, total=len(tasks), done=len(outcomes), unit=unit, quiet=quiet)
         if ray_address is not None:
             stream = _ray_pool(function, todo, ray_address, timeout_s)
         elif workers == 0:

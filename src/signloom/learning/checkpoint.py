@@ -15,6 +15,7 @@ from signloom.errors import CheckpointError
 from signloom.models import ARCHITECTURES, build
 from signloom.steps.pose import same_estimator
 from signloom.steps.pose_input import PoseInput
+from signloom.steps.video_input import VideoInput
 
 FORMAT = "signloom-checkpoint"
 FORMAT_VERSION = 1
@@ -31,7 +32,7 @@ class Checkpoint:
     architecture: str
     model: Any
     labels: tuple[str, ...]
-    inputs: PoseInput
+    inputs: PoseInput | VideoInput
     streams: Mapping[str, Mapping[str, Any]]
     temperature: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +83,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> P
     return folder
 
 
+def weights_file(folder: str | os.PathLike[str]) -> Path:
+    """The file of weights of a checkpoint, or of the checkpoint inside a run folder."""
+    path = Path(folder) / "model.safetensors"
+    return path if path.exists() else Path(folder) / "checkpoint" / "model.safetensors"
+
+
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """Load a checkpoint folder, or the ``checkpoint`` folder inside a training run's.
 
@@ -111,7 +118,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
             )
         model = build(config["architecture"], config["model"])
         tensors = load_file(path / "model.safetensors")
-        inputs = PoseInput(**config["inputs"])
+        inputs = {"pose": PoseInput, "video": VideoInput}[model.takes](**config["inputs"])
     except (KeyError, TypeError, json.JSONDecodeError, AttributeError) as error:
         raise CheckpointError(f"'{path}/config.json' is broken: {type(error).__name__}: {error}") from error
     except (OSError, SafetensorError) as error:

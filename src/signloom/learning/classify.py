@@ -31,12 +31,16 @@ class ClassifyPoses:
     validation: PoseSet | None
     augment: PoseAugment
     label_smoothing: float = 0.1
+    prefetch: int = 0
 
     @property
     def n_train(self) -> int:
         return len(self.train)
 
-    def train_batch(self, rows: list[int], generator: torch.Generator) -> Batch:
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(self.n_train)
+
+    def train_batch(self, rows: list[int], generator: torch.Generator, keep: slice = slice(None)) -> Batch:
         import torch
 
         plain = self.train.batch(rows)
@@ -45,7 +49,8 @@ class ClassifyPoses:
         pose, present = self.augment(
             plain.pose_BTJC, plain.present_BTJ, generator, mirror_J=torch.from_numpy(MIRROR), parts=dict(PARTS)
         )
-        return Batch(plain.ids, plain.mask_BT, plain.label_B, pose, present)
+        whole = Batch(plain.ids, plain.mask_BT, plain.label_B, pose, present)
+        return whole if keep == slice(None) else whole.select(range(len(whole))[keep])
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
         import torch.nn.functional as F
@@ -61,15 +66,21 @@ class ClassifyPoses:
     def validate(self, model: Any, device: Any) -> dict[str, float]:
         if self.validation is None or not len(self.validation):
             return {}
-        logits = score_poses(model, self.validation, crops=TIME_CROPS[:1], device=device)  # quick, every epoch
-        labels = self.validation.label_N
-        assert labels is not None
-        shifted = logits - logits.max(1, keepdims=True)
-        log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-        nll = float(-log_p[np.arange(len(labels)), labels].mean())
-        top1 = float((logits.argmax(1) == labels).mean())
-        # Accuracy decides; on the plateau of small validation sets the likelihood breaks ties.
-        return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
+        assert self.validation.label_N is not None
+        quick = score_poses(model, self.validation, crops=TIME_CROPS[:1], device=device)
+        return validation_score(quick, self.validation.label_N)
+
+
+def validation_score(logits_NK: np.ndarray, label_N: np.ndarray) -> dict[str, float]:
+    """Top-1, negative log likelihood, and the ``score`` that chooses a checkpoint.
+
+    Accuracy decides; on the plateau of small validation sets the likelihood breaks ties.
+    """
+    shifted = logits_NK - logits_NK.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    nll = float(-log_p[np.arange(len(label_N)), label_N].mean())
+    top1 = float((logits_NK.argmax(1) == label_N).mean())
+    return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
 
 
 def score_poses(

@@ -9,7 +9,11 @@ from typing import Any
 from signloom.errors import InputError
 from signloom.steps.pose_augment import PoseAugment
 from signloom.steps.pose_input import PoseInput
+from signloom.steps.video_augment import VideoAugment
+from signloom.steps.video_input import VideoInput
 
+OPTIMIZERS = ("adamw", "adam", "sgd")
+DECAYS = ("cosine", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -21,6 +25,11 @@ class Schedule:
     ``steps_per_class`` steps are made for every gloss (but at most 100 epochs for that). The learning rate rises
     linearly over ``warmup`` (a share of all steps) and falls as a cosine. ``ema`` is the decay per step of the
     averaged weights that are validated and kept; 0 keeps the raw ones.
+
+    ``accumulate`` splits each batch into that many parts whose gradients are summed, where memory is short.
+    For the first ``head_epochs`` epochs only the head learns, at ``head_learning_rate``; the base stays bitwise as it
+    was, running statistics included. ``decay="constant"`` keeps the learning rate after the warm-up. ``compile`` runs
+    the model through torch.compile.
     """
 
     epochs: int = 30
@@ -34,25 +43,40 @@ class Schedule:
     clip_norm: float = 1.0
     ema: float = 0.98
     precision: str = "auto"
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    decay: str = "cosine"
+    head_epochs: int = 0
+    head_learning_rate: float = 1e-3
+    compile: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "batch_size", "learning_rate", "accumulate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"Schedule.{name}: got {getattr(self, name)!r}, expected more than 0")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"Schedule.precision: got {self.precision!r}, expected one of {PRECISIONS}")
+        for name, known in (("precision", PRECISIONS), ("optimizer", OPTIMIZERS), ("decay", DECAYS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"Schedule.{name}: got {getattr(self, name)!r}, expected one of {known}")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how: the streams it reads, what is done to them, the model, the task and the schedule."""
+    """What to train and how: the streams it reads, what is done to them, the model, the task and the schedule.
+
+    ``streams`` are what the trained model needs in use, ``lesson_streams`` what only its training reads besides.
+    ``task`` is "classify"; for video also "classify-frames" (each frame and the clip are to name the sign),
+    "classify-and-locate" (the network also learns where the joints are, ``lesson_weight`` times that error) or
+    "distil-flow" (an RGB network also learns a flow network's features, ``lesson_weight`` times their squared error).
+    """
 
     name: str
     architecture: str
     streams: tuple[str, ...]
     task: str = "classify"
-    inputs: PoseInput = field(default_factory=PoseInput)
-    augment: PoseAugment = field(default_factory=PoseAugment)
+    inputs: PoseInput | VideoInput = field(default_factory=PoseInput)
+    augment: PoseAugment | VideoAugment = field(default_factory=PoseAugment)
+    lesson_streams: tuple[str, ...] = ()
+    lesson_weight: float = 0.0
     model: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
 

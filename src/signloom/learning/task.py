@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 if TYPE_CHECKING:
     import torch
@@ -17,9 +19,18 @@ class Task(Protocol):
 
     n_train: int
     n_classes: int
+    prefetch: int
+    """How many batches to make ahead, beside the training; 0 where making them costs next to nothing."""
 
-    def train_batch(self, rows: list[int], generator: torch.Generator) -> Batch:
-        """The training clips at ``rows``, augmented with draws from ``generator`` alone."""
+    def train_batch(self, rows: list[int], generator: torch.Generator, keep: slice = slice(None)) -> Batch:
+        """The part ``keep`` of the training clips at ``rows``, augmented with draws from ``generator`` alone.
+
+        The draws are those of the whole batch, so that they do not depend on how many processes share it.
+        """
+        ...
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """The training clips in the order of one epoch, each once, by draws from ``rng`` alone."""
         ...
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
@@ -31,15 +42,21 @@ class Task(Protocol):
         ...
 
 
-def epoch_rows(n_clips: int, batch_size: int, seed: int, epoch: int) -> Iterator[list[int]]:
-    """The rows of each batch of one epoch: a shuffle that depends on ``(seed, epoch)`` alone, so a run can resume.
+def epoch_rows(
+    n_clips: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    order: Callable[[np.random.Generator], np.ndarray] | None = None,
+) -> Iterator[list[int]]:
+    """The rows of each batch of one epoch: an order that depends on ``(seed, epoch)`` alone, so a run can resume.
 
-    A last batch of one clip is left out (unless it is the only one): it would be a noisy step.
+    The order is a shuffle, or the task's own. A last batch of one clip is left out (unless it is the only one): it
+    would be a noisy step.
     """
-    import numpy as np
-
-    order = np.random.default_rng((seed, 1, epoch)).permutation(n_clips)
+    rng = np.random.default_rng((seed, 1, epoch))
+    rows_N = rng.permutation(n_clips) if order is None else order(rng)
     for start in range(0, n_clips, batch_size):
-        rows = order[start : start + batch_size]
-        if len(rows) > 1 or n_clips == 1:
+        rows = rows_N[start : start + batch_size]
+        if len(rows) > 1 or n_clips == 1 or batch_size == 1:
             yield rows.tolist()

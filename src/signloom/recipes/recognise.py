@@ -1,9 +1,9 @@
-"""Recognising isolated signs: the recipes, and whole runs of training, evaluation, cross-validation and use."""
+"""Recognising isolated signs: whole runs of training, evaluation, cross-validation and use."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,74 +14,67 @@ import numpy as np
 import signloom
 from signloom.data import files
 from signloom.data.batch import PoseSet
+from signloom.data.flow_file import read_flow_codes
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record, write_json
 from signloom.data.mapping import Outcome, Progress, fingerprint_hash
-from signloom.data.skeleton import PARENT, PARTS
-from signloom.data.splits import SCHEMES, Fold, Split, apply_split, assign_split, read_split, split_of
-from signloom.errors import CheckpointError, InputError, SignloomError
+from signloom.data.shards import Shards
+from signloom.data.skeleton import PARENT, PARTS, joints_of
+from signloom.data.splits import SCHEMES, Fold, Split, apply_split, assign_split, read_split, split_of, write_split
+from signloom.errors import CheckpointError, InputError, LeakError, MissingExtraError, SignloomError
 from signloom.learning import metrics
-from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_file
 from signloom.learning.classify import ClassifyPoses, score_poses
+from signloom.learning.classify_video import ClassifyAndLocate, ClassifyVideos, DistilFlow, score_videos
 from signloom.learning.fit import fit
-from signloom.learning.recipe import Recipe, Schedule
+from signloom.learning.recipe import Recipe
+from signloom.learning.shard_set import shard_set
+from signloom.learning.video_set import Memory, VideoSet, default_memory
 from signloom.models import build
 from signloom.recipes.prepare import Preparation, imported_fingerprint, manifest_of_files, prepare_corpus, read_failures
+from signloom.steps.flow import Flow
+from signloom.steps.glimpse import LOCATED, located
 from signloom.steps.pose import HolisticPose, same_estimator
 from signloom.steps.pose_input import PoseInput
-
-# --- the recipes ------------------------------------------------------------------------------------------------
-
-
-def pose() -> Recipe:
-    """The default: four small transformers over body, hands and face that vote; for few clips and a CPU."""
-    return Recipe(
-        name="pose",
-        architecture="pose_transformer",
-        streams=("pose",),
-        inputs=PoseInput(n_frames=32),
-        schedule=Schedule(epochs=24),
-    )
-
-
-def pose_large() -> Recipe:
-    """One wider network with finer time, for large vocabularies (hundreds of glosses) or a GPU."""
-    return replace(
-        pose(),
-        name="pose-large",
-        inputs=PoseInput(n_frames=64),
-        model={"width": 256, "depth": 4, "heads": 8, "members": 1},
-        schedule=Schedule(epochs=80, batch_size=64, learning_rate=1e-3),
-    )
-
-
-def pose_as_filmed() -> Recipe:
-    """The default without handedness: clips stay as filmed and are never mirrored. For comparison."""
-    return replace(
-        pose(),
-        name="pose-as-filmed",
-        inputs=replace(pose().inputs, handedness="as-filmed"),
-        augment=replace(pose().augment, mirror=0.0),
-    )
-
-
-RECIPES = {"pose": pose, "pose-large": pose_large, "pose-as-filmed": pose_as_filmed}
-
-
-def recipe_named(name: str) -> Recipe:
-    """The recipe called ``name``. Raises InputError that lists them all."""
-    if name not in RECIPES:
-        known = "; ".join(f"{n}: {(f.__doc__ or '').splitlines()[0]}" for n, f in RECIPES.items())
-        raise InputError(f"unknown recipe '{name}'. There are: {known}")
-    return RECIPES[name]()
-
+from signloom.steps.video_input import VideoInput
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def load_poses(manifest: Manifest, inputs: PoseInput, labels: Sequence[str] | None, *, needed_by: str) -> PoseSet:
-    """Read the pose of every clip into memory. With ``labels``, each clip's label as its index there."""
+def load_inputs(
+    manifest: Manifest,
+    inputs: PoseInput | VideoInput,
+    streams: Sequence[str],
+    labels: Sequence[str] | None,
+    *,
+    needed_by: str,
+    memory: Memory | None = None,
+) -> PoseSet | VideoSet:
+    """The clips of ``manifest`` as a model sees them; with ``labels``, each clip's label as its index there."""
     index = {label: k for k, label in enumerate(labels or ())}
+    label = np.array([index[_label(r)] for r in manifest], np.int64) if labels is not None else None
+    ids = tuple(r.id for r in manifest)
+    if isinstance(inputs, PoseInput):
+        return PoseSet(ids, *_read_poses(manifest, inputs, needed_by), label)
+    paths = {s: [r.path(s, manifest.root, needed_by) for r in manifest] for s in streams}
+    lengths = [r.n_frames for r in manifest]
+    if unknown := [r.id for r in manifest if not r.n_frames]:
+        raise InputError(f"clip '{unknown[0]}' has no n_frames in the manifest; prepare the corpus again")
+    limit = manifest.fingerprint("flow").get("limit_px", 20.0) if "flow" in streams else 20.0
+    return VideoSet(ids, paths, lengths, inputs, label, _read_rows, limit, memory or default_memory())
+
+
+def _read_rows(stream: str, path: Path | files.HeldFile, rows: np.ndarray | None) -> np.ndarray:
+    if stream == "flow":
+        return read_flow_codes(path, rows)
+    if stream == "frames":
+        return files.read_frames(path, rows)
+    pose = files.read_pose(path)
+    seen = located(joints_of(pose), pose.header.dimensions.width, pose.header.dimensions.height)
+    return seen if rows is None else seen[rows]
+
+
+def _read_poses(manifest: Manifest, inputs: PoseInput, needed_by: str) -> tuple[np.ndarray, np.ndarray]:
     xy = np.zeros((len(manifest), inputs.n_frames, sum(s.stop - s.start for s in PARTS.values()), 2), np.float32)
     present = np.zeros(xy.shape[:3], bool)
     with Progress("read poses", len(manifest), quiet=len(manifest) < 2000) as progress:
@@ -89,8 +82,12 @@ def load_poses(manifest: Manifest, inputs: PoseInput, labels: Sequence[str] | No
             pose = files.read_pose(record.path("pose", manifest.root, needed_by))
             xy[row], present[row] = inputs(pose)
             progress.step()
-    label = np.array([index[_label(r)] for r in manifest], np.int64) if labels is not None else None
-    return PoseSet(tuple(r.id for r in manifest), xy, present, label)
+    return xy, present
+
+
+def score_inputs(model: Any, clips: PoseSet | VideoSet, stream: str) -> np.ndarray:
+    """What ``model`` says of ``clips``: the log of the mean probability over its views of each, (N, K) float32."""
+    return score_poses(model, clips) if isinstance(clips, PoseSet) else score_videos(model, clips, stream)
 
 
 def _label(record: Record) -> str:
@@ -130,8 +127,54 @@ def describe_split(split: Split) -> dict[str, Any]:
 # --- training ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What a run learns from: the clips of the splits train and val, be they single files or in shards.
+
+    ``read(split, streams)`` gives the clips as the recipe's model sees them; ``identity`` changes with which clips they
+    are, what they hold and, for shards, how they are grouped.
+    """
+
+    labels: tuple[str, ...]
+    n_train: int
+    identity: str
+    split_hash: str
+    about: Mapping[str, Any]
+    read: Callable[[str, Sequence[str]], PoseSet | VideoSet]
+
+
+def lessons_of(corpus: Manifest | Shards, recipe: Recipe) -> Lessons:
+    """What ``recipe`` is to learn from. Raises LeakError when the split lets it see what it will be tested on."""
+    memory = None if isinstance(recipe.inputs, PoseInput) else default_memory()
+    if isinstance(corpus, Shards):  # leaks were refused when they were made
+
+        def from_shards(split: str, streams: Sequence[str]) -> PoseSet | VideoSet:
+            val = split == "val"
+            return shard_set(
+                corpus, split, recipe.inputs, streams, corpus.labels, _read_rows, memory=memory, at_once=val
+            )
+
+        about = {**corpus.corpus, "root": str(corpus.root.resolve()), "streams": dict(corpus.streams)}
+        n_train = corpus.n_clips("train")
+        return Lessons(corpus.labels, n_train, corpus.identity(), corpus.split_hash, about, from_shards)
+    refuse_leaks(corpus)
+    train = corpus.only("train")
+    labels = train.labels
+    unlabelled = sum(r.label is None for r in train)
+    if unlabelled and len(labels) > 1:
+        raise InputError(f"{unlabelled} training clips of '{corpus.root}' have no label, e.g. '{train.records[0].id}'")
+    validation = corpus.where(lambda r: r.split == "val" and r.label in set(labels))
+
+    def from_files(split: str, streams: Sequence[str]) -> PoseSet | VideoSet:
+        clips = {"train": train, "val": validation}[split]
+        return load_inputs(clips, recipe.inputs, streams, labels, needed_by=f"recipe '{recipe.name}'", memory=memory)
+
+    about = describe_corpus(corpus)
+    return Lessons(labels, len(train), corpus.corpus_hash(), split_hash_of(corpus), about, from_files)
+
+
 def train_run(
-    manifest: Manifest,
+    corpus: Manifest | Shards,
     recipe: Recipe,
     out: Path,
     *,
@@ -139,28 +182,26 @@ def train_run(
     split: Mapping[str, Any] | None = None,
     title: str = "train",
     quiet: bool = False,
+    weights: Path | None = None,
+    teacher: Path | None = None,
 ) -> Checkpoint:
-    """Train ``recipe`` on the train split of ``manifest`` and write the checkpoint that validates best into ``out``.
+    """Train ``recipe`` on the train split of ``corpus`` and write the checkpoint that validates best into ``out``.
 
     Only clips of the splits train and val are opened. ``split`` describes how they were chosen (kept in the
     checkpoint). A finished run is loaded again instead of repeated; a killed one goes on where it was.
+    ``weights`` is a file of a reference network to start from, ``teacher`` the run whose flow network a recipe that
+    distils learns from.
     """
-    for stream in recipe.streams:
-        manifest.fingerprint(stream)  # the error for a stream that was never prepared comes before anything else
-    refuse_leaks(manifest)
-    train = manifest.only("train")
-    labels = train.labels
+    for stream in (*recipe.streams, *recipe.lesson_streams):
+        corpus.fingerprint(stream)  # the error for a stream that was never prepared comes before anything else
+    if teacher is not None and recipe.task != "distil-flow":
+        raise InputError(f"--teacher: recipe '{recipe.name}' learns from no other network (mars does); leave it out")
+    lessons = lessons_of(corpus, recipe)
+    labels = lessons.labels
     if len(labels) < 2:
-        raise InputError(f"training needs at least two labels; the train split of '{manifest.root}' has {list(labels)}")
-    unlabelled = sum(r.label is None for r in train)
-    if unlabelled:
-        raise InputError(
-            f"{unlabelled} training clips of '{manifest.root}' have no label, e.g. '{train.records[0].id}'"
-        )
-    known = set(labels)
-    validation = manifest.where(lambda r: r.split == "val" and r.label in known)
-    split_hash = fingerprint_hash(sorted((r.id, r.split) for r in manifest if r.split in ("train", "val")))
-    run_hash = fingerprint_hash(recipe.as_dict(), manifest.corpus_hash(), split_hash, seed)
+        raise InputError(f"training needs at least two labels; the train split of '{corpus.root}' has {list(labels)}")
+    started_from = [files.content_hash(f) for f in (weights, teacher and weights_file(teacher)) if f is not None]
+    run_hash = fingerprint_hash(recipe.as_dict(), lessons.identity, lessons.split_hash, seed, *started_from)
     folder = out / "checkpoint"
     finished = out / "run.json"
     if finished.exists():
@@ -172,23 +213,27 @@ def train_run(
 
     for left_over in out.rglob(".tmp-*"):
         left_over.unlink(missing_ok=True)  # a killed run's unfinished files
-    train_poses = load_poses(train, recipe.inputs, labels, needed_by=f"recipe '{recipe.name}'")
-    val_poses = load_poses(validation, recipe.inputs, labels, needed_by=f"recipe '{recipe.name}'")
     import torch
 
     torch.manual_seed(seed)
-    model = build(recipe.architecture, model_config(recipe, len(labels)))
-    task = ClassifyPoses(train_poses, len(labels), val_poses, recipe.augment, recipe.schedule.label_smoothing)
+    model = _untrained(recipe, len(labels))
+    if weights is not None:
+        from signloom.learning.reference import load_reference
+
+        load_reference(model, weights, head="drop")
+    task = _task(corpus, recipe, lessons, teacher)
+    n_val = len(task.validation or ())
+    of_split = {"train": lessons.n_train, "val": n_val, "hash": lessons.split_hash}
     kept: dict[str, Any] = {
         "recipe": {**recipe.as_dict(), "seed": seed},
-        "corpus": describe_corpus(manifest),
-        "split": {**(split or {"scheme": "given"}), "train": len(train), "val": len(validation), "hash": split_hash},
+        "corpus": lessons.about,
+        "split": {**(split or {"scheme": "given"}), **of_split},
     }
 
     def checkpoint(weights: Mapping[str, Any], scores: Mapping[str, Any], temperature: float = 1.0) -> Checkpoint:
-        final = build(recipe.architecture, model_config(recipe, len(labels)))
+        final = _untrained(recipe, len(labels))
         final.load_state_dict(weights)
-        streams = {s: manifest.fingerprint(s) for s in recipe.streams}
+        streams = {s: corpus.fingerprint(s) for s in recipe.streams}
         return Checkpoint(
             recipe.architecture, final.eval(), labels, recipe.inputs, streams, temperature, metrics=scores, **kept
         )
@@ -205,10 +250,11 @@ def train_run(
         on_best=lambda weights, scores: save_checkpoint(checkpoint(weights, scores), folder) and None,
     )
     best = checkpoint(result.best, result.metrics)
-    if len(validation):
-        logits = score_poses(best.model, val_poses)
-        assert val_poses.label_N is not None
-        best = replace(best, temperature=float(metrics.fit_temperature(logits, val_poses.label_N)))
+    if n_val:
+        assert task.validation is not None
+        assert task.validation.label_N is not None
+        logits = score_inputs(best.model, task.validation, recipe.streams[0])
+        best = replace(best, temperature=float(metrics.fit_temperature(logits, task.validation.label_N)))
     save_checkpoint(best, folder)
     write_json(out / "history.json", result.history)
     write_json(finished, {"run_hash": run_hash, "seed": seed, "seconds": round(result.seconds, 2), **result.metrics})
@@ -216,8 +262,70 @@ def train_run(
     return best
 
 
+def _task(corpus: Manifest | Shards, recipe: Recipe, lessons: Lessons, teacher: Path | None):
+    """What :func:`fit` is to train on, reading only clips of the splits train and val."""
+    labels = lessons.labels
+    train_clips = lessons.read("train", (*recipe.streams, *recipe.lesson_streams))
+    val_clips = lessons.read("val", recipe.streams)
+    smoothing = recipe.schedule.label_smoothing
+    if recipe.task not in TASKS:
+        raise InputError(f"recipe '{recipe.name}' has task '{recipe.task}', expected one of {', '.join(TASKS)}")
+    if isinstance(train_clips, PoseSet):
+        return ClassifyPoses(train_clips, len(labels), val_clips, recipe.augment, smoothing)
+    common = (train_clips, len(labels), val_clips, recipe.augment, recipe.streams[0], smoothing)
+    if recipe.task == "distil-flow":
+        if teacher is None:
+            raise InputError(
+                f"recipe '{recipe.name}' learns from a flow network: train one with --recipe flow on the same split "
+                "and give its run folder as --teacher"
+            )
+        known = _teacher(teacher, corpus, recipe, lessons)
+        train_clips.flow_inputs = known.inputs  # each network sees its own size of picture, the same frames of a clip
+        return DistilFlow(*common, teacher=known.model, weight=recipe.lesson_weight)
+    if recipe.task == "classify-and-locate":
+        return ClassifyAndLocate(*common, weight=recipe.lesson_weight)
+    return ClassifyVideos(*common, frame_share=0.5 if recipe.task == "classify-frames" else 0.0)
+
+
+TASKS = ("classify", "classify-frames", "classify-and-locate", "distil-flow")
+
+
+def _teacher(folder: Path, corpus: Manifest | Shards, recipe: Recipe, lessons: Lessons) -> Checkpoint:
+    """The flow network of a run. It must not have learnt from clips that this run is not to know."""
+    known = load_checkpoint(folder)
+    if tuple(known.streams) != ("flow",):
+        raise InputError(f"--teacher '{folder}' reads {', '.join(known.streams)}; expected a network that reads flow")
+    known.check_stream("flow", corpus.fingerprint("flow"), str(corpus.root))
+    for name in ("n_frames", "sampling", "handedness"):
+        got, wanted = getattr(known.inputs, name), getattr(recipe.inputs, name)
+        if got != wanted:
+            raise InputError(
+                f"--teacher '{folder}' was trained with inputs.{name} {got!r}, recipe '{recipe.name}' has {wanted!r}; "
+                "both must see the same frames of a clip. Give one of them the other's value with --set"
+            )
+    own = lessons.split_hash
+    if known.split.get("hash") != own:
+        raise LeakError(
+            f"--teacher '{folder}' was trained on another split (hash {known.split.get('hash')}, this run's is {own}): "
+            "it may know this run's test clips. Train it on the same split"
+        )
+    return known
+
+
+def split_hash_of(manifest: Manifest) -> str:
+    """Identifies which clips train and which validate."""
+    return fingerprint_hash(sorted((r.id, r.split) for r in manifest if r.split in ("train", "val")))
+
+
 def model_config(recipe: Recipe, n_classes: int) -> dict[str, Any]:
-    """The config fields of ``recipe``'s model for ``n_classes`` glosses on signloom's skeleton."""
+    """The config fields of ``recipe``'s model for ``n_classes`` glosses."""
+    if isinstance(recipe.inputs, VideoInput):
+        more: dict[str, Any] = {"joints": len(LOCATED)} if recipe.task == "classify-and-locate" else {}
+        if recipe.inputs.hands_px:
+            more["regions"] = recipe.inputs.regions
+        if recipe.architecture == "video_transformer":  # it takes clips of one length and size
+            more |= {"size_px": recipe.inputs.size_px, "n_frames": recipe.inputs.n_frames}
+        return {"n_classes": n_classes, "channels": 2 if recipe.streams == ("flow",) else 3, **more, **recipe.model}
     parts = {name: (where.start, where.stop) for name, where in PARTS.items()}
     return {
         "n_classes": n_classes,
@@ -226,6 +334,18 @@ def model_config(recipe: Recipe, n_classes: int) -> dict[str, Any]:
         "n_frames": recipe.inputs.n_frames,
         **recipe.model,
     }
+
+
+def _untrained(recipe: Recipe, n_classes: int) -> Any:
+    """``recipe``'s model before training. Raises InputError for settings that it does not know."""
+    try:
+        return build(recipe.architecture, model_config(recipe, n_classes))
+    except ImportError as error:
+        raise MissingExtraError(f"recipe '{recipe.name}': {error}") from error
+    except (TypeError, ValueError) as error:  # what a config says of fields and values that it does not know
+        raise InputError(
+            f"recipe '{recipe.name}': a '{recipe.architecture}' cannot be built with {dict(recipe.model)}: {error}"
+        ) from error
 
 
 def describe_corpus(manifest: Manifest) -> dict[str, Any]:
@@ -261,8 +381,10 @@ def score_corpus(checkpoint: Checkpoint, manifest: Manifest) -> Scores:
     """Score every clip of a prepared corpus. Raises CheckpointError when its streams were made otherwise."""
     for stream in checkpoint.streams:
         checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
-    poses = load_poses(manifest, checkpoint.inputs, None, needed_by="the checkpoint")
-    return Scores(manifest.records, checkpoint.labels, score_poses(checkpoint.model, poses) / checkpoint.temperature)
+    streams = tuple(checkpoint.streams)
+    clips = load_inputs(manifest, checkpoint.inputs, streams, None, needed_by="the checkpoint", memory=Memory(0))
+    logits = score_inputs(checkpoint.model, clips, streams[0])
+    return Scores(manifest.records, checkpoint.labels, logits / checkpoint.temperature)
 
 
 def evaluate_run(checkpoint: Checkpoint, manifest: Manifest, split: str, *, seed: int = 0) -> dict[str, Any]:
@@ -352,8 +474,13 @@ def cross_validate(
     *,
     scheme: str,
     quiet: bool = False,
+    weights: Path | None = None,
+    teacher: Path | None = None,
 ) -> dict[str, Any]:
     """Train and measure ``recipe`` once per fold and seed; returns the results document with ``runs``.
+
+    ``weights`` is a file of a reference network that every run starts from; ``teacher`` the folder of such a
+    cross-validation of a flow recipe, for a recipe that learns from flow networks.
 
     Each run lives in ``out/<fold>/seed<n>`` and is resumed or reused, so a killed one goes on where it was.
     """
@@ -365,7 +492,15 @@ def cross_validate(
             folder = out / fold.name / f"seed{seed}"
             title = f"fold {number + 1}/{len(folds)} ({fold.name}) seed {seed}"
             checkpoint = train_run(
-                corpus, recipe, folder, seed=seed, split={"scheme": scheme, "fold": fold.name}, title=title, quiet=quiet
+                corpus,
+                recipe,
+                folder,
+                seed=seed,
+                split={"scheme": scheme, "fold": fold.name},
+                title=title,
+                quiet=quiet,
+                weights=weights,
+                teacher=teacher and teacher / fold.name / f"seed{seed}",
             )
             scores = score_corpus(checkpoint, corpus.only("test"))
             own = results_of(
@@ -376,6 +511,7 @@ def cross_validate(
                 seed=seed,
             )
             write_json(folder / "evaluation.json", own)
+            write_split(split_of(corpus), folder / "split.json")
             seconds = json.loads((folder / "run.json").read_text(encoding="utf-8"))["seconds"]
             runs.append(
                 {
@@ -445,32 +581,52 @@ def predict_files(
         if not outcomes:
             raise
         return None, outcomes
-    for record in prepared:
-        if "video" not in record.streams:
-            _check_imported(checkpoint, prepared, record)
     streams = {**prepared.meta["streams"]}
-    if not any("video" in r.streams for r in prepared):
-        streams["pose"] = checkpoint.streams["pose"]
+    if "pose" in checkpoint.streams:
+        for record in prepared:
+            if "video" not in record.streams:
+                _check_imported(checkpoint, prepared, record)
+        if not any("video" in r.streams for r in prepared):
+            streams["pose"] = checkpoint.streams["pose"]
     return score_corpus(checkpoint, replace(prepared, meta={**prepared.meta, "streams": streams})), outcomes
 
 
 def preparation_of(checkpoint: Checkpoint) -> Preparation:
     """How to make the streams that ``checkpoint`` was trained on. Raises CheckpointError when this machine cannot."""
-    wanted = dict(checkpoint.streams["pose"])
-    if wanted.get("extractor") == "imported":
-        return Preparation()  # only .pose files will do; checked per file
-    settings = {k: wanted[k] for k in ("face", "least_detection", "least_tracking") if k in wanted}
     try:
-        estimator = HolisticPose(**settings)
-        differences = same_estimator(wanted, estimator.fingerprint())
+        preparation = _same_preparation(checkpoint.streams)
+        made = preparation.fingerprints()
     except SignloomError as error:
-        raise CheckpointError(f"cannot make the poses this model was trained on: {error}") from error
-    if differences:
-        raise CheckpointError(
-            f"the model was trained on poses of another estimator than the one installed: {'; '.join(differences)}. "
-            "Install the MediaPipe it was trained with (mediapipe==0.10.21), or train again on poses made here"
-        )
-    return Preparation(estimator=estimator)
+        raise CheckpointError(f"cannot make the streams this model was trained on: {error}") from error
+    for stream, wanted in checkpoint.streams.items():
+        if wanted.get("extractor") == "imported":
+            continue  # only .pose files will do; checked per file
+        differences = same_estimator(wanted, made[stream])
+        if differences:
+            raise CheckpointError(
+                f"the model was trained on another '{stream}' than this installation makes: {'; '.join(differences)}. "
+                "Install what it was trained with (for poses mediapipe==0.10.21), or train again on a corpus made here"
+            )
+    return preparation
+
+
+def _same_preparation(streams: Mapping[str, Mapping[str, Any]]) -> Preparation:
+    """The preparation whose fingerprints are ``streams``, as far as this installation can make them."""
+    names = tuple(streams)
+    settings: dict[str, Any] = {}
+    if "pose" in streams and streams["pose"].get("extractor") != "imported":
+        settings["estimator"] = HolisticPose(**_chosen(streams["pose"], "face", "least_detection", "least_tracking"))
+    if "flow" in streams:
+        settings["flow"] = Flow(**_chosen(streams["flow"], "method", "preset", "limit_px", "units"))
+        if settings["flow"].units == "body":
+            names = tuple(dict.fromkeys(("pose", *names)))
+    for stream in ("frames", "flow"):
+        settings |= _chosen(streams.get(stream, {}), "shorter_px", "crf", "keyframe_every")
+    return Preparation(streams=names, **settings)
+
+
+def _chosen(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
 
 
 def _check_imported(checkpoint: Checkpoint, prepared: Manifest, record: Record) -> None:
