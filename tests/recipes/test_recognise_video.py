@@ -290,7 +290,7 @@ def test_a_corpus_without_the_stream(copied, recipe, missing, tmp_path, signloom
 
 def other_flow(header):
     streams = header["streams"]
-    flow = {**streams["flow"], "method": "tvl1", "preset": "fast", "limit_px": 10.0}
+    flow = {**streams["flow"], "method": "tvl1", "preset": "default", "limit_px": 10.0}
     return {**header, "streams": {**streams, "flow": flow}}
 
 
@@ -300,7 +300,7 @@ def test_flow_of_another_method_is_refused(runs, copied, tmp_path, signloom, cha
     for words in (("evaluate", runs / "flow", copied), command("mars", copied, tmp_path / "run", *teacher)):
         code, _, err = signloom(*words)
         assert code == 1
-        for difference in ("method: got 'tvl1', expected 'dis'", "preset: got 'fast'", "limit_px: got 10.0"):
+        for difference in ("method: got 'tvl1', expected 'dis'", "preset: got 'default'", "limit_px: got 10.0"):
             assert difference in err
         assert f"signloom train {copied}" in err
     code, _, err = signloom("evaluate", runs / "rgb", copied, "--no-clips", "--out", tmp_path / "out")

@@ -74,7 +74,7 @@ class Light3D(nn.Module):
             ]
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.attention = nn.Linear(config.memory, 1)
+        self.attention = nn.Linear(config.memory, 1, bias=False)
         self.head = nn.Linear(2 * config.memory, config.n_classes)
 
     def forward(self, x_BCTHW: Tensor, *, with_features: bool = False, with_joints: bool = False) -> Any:

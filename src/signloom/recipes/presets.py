@@ -92,7 +92,7 @@ def rgb_hands() -> Recipe:
         name="rgb-hands",
         streams=("frames", "pose"),
         lesson_streams=(),
-        inputs=VideoInput(n_frames=16, size_px=96, resize_px=100, hands_px=48),
+        inputs=VideoInput(n_frames=32, size_px=64, resize_px=66, hands_px=32),
         schedule=replace(rgb().schedule, epochs=15),
     )
 
