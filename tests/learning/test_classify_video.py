@@ -49,7 +49,8 @@ def videos(n=4, streams=("frames", "flow"), n_classes=2, **inputs) -> VideoSet:
     def read(stream, path, rows):
         return clips[stream][path] if rows is None else clips[stream][path][rows]
 
-    settings = VideoInput(**{"n_frames": 4, "size_px": 32, "resize_px": 32, "handedness": "as-filmed", **inputs})
+    plain = {"n_frames": 4, "size_px": 32, "resize_px": 32, "handedness": "as-filmed", "time_votes": False}
+    settings = VideoInput(**{**plain, **inputs})
     return VideoSet(
         tuple(f"c{i}" for i in range(n)),
         {s: list(range(n)) for s in streams},
@@ -335,6 +336,21 @@ def test_clip_and_mirror_image_vote_with_their_mean_probability(stream, channels
     np.testing.assert_allclose(np.exp(alone), plain, atol=1e-6)
     np.testing.assert_allclose(np.exp(both), (plain + turned) / 2, atol=1e-6)
     assert both.dtype == np.float32
+
+
+def test_parts_of_a_clip_vote_and_a_window_has_none():
+    model, clips = light(), videos(streams=("frames",), time_votes=True)
+    crops = ((0.0, 1.0), (0.0, 0.5), (0.4, 1.0))
+    model.eval()
+    with torch.inference_mode():
+        each = [model(clips.batch(range(4), crop=crop).video_BCTHW).softmax(-1) for crop in crops]
+    assert (each[0] - each[1]).abs().max() > 1e-4  # else this shows nothing
+    np.testing.assert_allclose(np.exp(score_videos(model, clips, "frames", crops=crops)), sum(each) / 3, atol=1e-6)
+    window = videos(streams=("frames",), time_votes=True, sampling="window")
+    alone = videos(streams=("frames",), sampling="window")
+    np.testing.assert_array_equal(
+        score_videos(model, window, "frames", crops=crops), score_videos(model, alone, "frames")
+    )
 
 
 def test_scores_come_in_order_from_as_many_batches_as_it_takes():

@@ -49,6 +49,7 @@ def test_two_phases_train_the_head_and_then_everything(name):
     assert (recipe.inputs.resize_px, recipe.inputs.size_px) == (240, 224)
     assert recipe.inputs.handedness == "as-filmed"
     assert not recipe.inputs.mirror_votes
+    assert not recipe.inputs.time_votes
     assert only_crops(recipe.augment, 240)
 
 
@@ -213,10 +214,10 @@ def test_settings_are_put_in_and_nothing_else_changes():
 
 
 def test_values_that_only_fit_together_are_put_in_together():
-    recipe = changed(recipe_named("rgb-hands"), ["inputs.size_px=64", "inputs.hands_px=32", "inputs.resize_px=66"])
-    assert (recipe.inputs.size_px, recipe.inputs.hands_px) == (64, 32)
-    with pytest.raises(InputError, match="hands_px: got 48, expected 0 or half of size_px 64"):
-        changed(recipe_named("rgb-hands"), ["inputs.size_px=64"])
+    recipe = changed(recipe_named("rgb-hands"), ["inputs.size_px=48", "inputs.hands_px=24", "inputs.resize_px=50"])
+    assert (recipe.inputs.size_px, recipe.inputs.hands_px) == (48, 24)
+    with pytest.raises(InputError, match=r"hands_px: got \d+, expected 0 or half of size_px 48"):
+        changed(recipe_named("rgb-hands"), ["inputs.size_px=48"])
 
 
 @pytest.mark.parametrize(

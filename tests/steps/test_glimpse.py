@@ -64,9 +64,7 @@ def test_each_hand_is_cut_out_enlarged_and_a_missing_one_is_grey():
 def test_hands_stand_beside_the_signer_and_change_places_in_a_mirror():
     rng = np.random.default_rng(0)
     frames = np.repeat(rng.integers(0, 256, (1, 32, 64, 3), np.uint8), 6, 0)
-    seen = joints(
-        left_shoulder=(0.6, 0.5), right_shoulder=(0.4, 0.5), left_wrist=(0.8, 0.5), right_wrist=(0.25, 0.5)
-    )
+    seen = joints(left_shoulder=(0.6, 0.5), right_shoulder=(0.4, 0.5), left_wrist=(0.8, 0.5), right_wrist=(0.25, 0.5))
     x = INPUTS.frames(frames, seen_TJ3=seen)
     assert x.shape == (3, 6, 32, 48)
     mirrored = INPUTS.frames(frames, mirror=True, seen_TJ3=seen)

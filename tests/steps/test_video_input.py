@@ -10,7 +10,7 @@ import pytest
 from signloom.errors import InputError
 from signloom.recipes.presets import AS_FILMED
 from signloom.steps.video_augment import Draw, VideoAugment
-from signloom.steps.video_input import VideoInput, left_moves_more
+from signloom.steps.video_input import TIME_CROPS, VideoInput, left_moves_more
 
 PLAIN = VideoInput(n_frames=8, size_px=32, resize_px=32)
 
@@ -18,6 +18,16 @@ PLAIN = VideoInput(n_frames=8, size_px=32, resize_px=32)
 @pytest.mark.parametrize("n_stored", [1, 3, 8, 29, 200])
 def test_uniform_sampling_is_the_published_rule(n_stored):
     assert PLAIN.rows(n_stored).tolist() == [int(i * n_stored / 8) for i in range(8)]
+
+
+def test_the_parts_that_vote_leave_out_what_they_say():
+    assert PLAIN.rows(100, crop=(0.06, 0.94)).tolist() == [int(6 + i / 8 * 88) for i in range(8)]
+    assert TIME_CROPS[0] == (0.0, 1.0)
+    for n_stored in (1, 3, 50):
+        for crop in TIME_CROPS:
+            rows = PLAIN.rows(n_stored, crop=crop)
+            assert rows.min() >= 0
+            assert rows.max() < n_stored
 
 
 def test_a_window_stands_in_the_middle_and_a_short_clip_repeats_its_end():

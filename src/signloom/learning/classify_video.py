@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from signloom.errors import InputError
 from signloom.learning.classify import validation_score
 from signloom.learning.video_set import VideoSet
 from signloom.steps.video_augment import VideoAugment
+from signloom.steps.video_input import TIME_CROPS
 
 if TYPE_CHECKING:
     import torch
@@ -70,9 +72,8 @@ class ClassifyVideos:
         if self.validation is None or not len(self.validation):
             return {}
         assert self.validation.label_N is not None
-        return validation_score(
-            score_videos(model, self.validation, self.stream, device=device), self.validation.label_N
-        )
+        quick = score_videos(model, self.validation, self.stream, crops=TIME_CROPS[:1], device=device)
+        return validation_score(quick, self.validation.label_N)
 
 
 @dataclass
@@ -155,23 +156,34 @@ def mirrored(x_BCTHW: Tensor, stream: str) -> Tensor:
     return x
 
 
-def score_videos(model: Any, videos: VideoSet, stream: str, *, device: Any = "cpu") -> np.ndarray:
-    """Log of the mean probability over a clip and its mirror image, (N, K) float32.
+def score_videos(
+    model: Any,
+    videos: VideoSet,
+    stream: str,
+    *,
+    crops: Sequence[tuple[float, float]] = TIME_CROPS,
+    device: Any = "cpu",
+) -> np.ndarray:
+    """Log of the mean probability over the views of each clip, (N, K) float32.
 
-    The mirror image votes where ``videos.inputs.mirror_votes`` says so. Computed in float32, whatever the training
-    precision was.
+    The parts ``crops`` of a clip vote where ``videos.inputs.time_votes`` says so, and its mirror image where
+    ``mirror_votes`` does. Computed in float32, whatever the training precision was.
     """
     import torch
 
     was_training = model.training
     model.eval()
-    rows = []
+    if not videos.inputs.time_votes or videos.inputs.sampling == "window":
+        crops = crops[:1]
+    scored = []
     with torch.inference_mode():
         for start in range(0, len(videos), SCORING_BATCH):
-            batch = videos.batch(range(start, min(start + SCORING_BATCH, len(videos)))).to(device)
-            x = seen(batch, stream)
-            views = [x, mirrored(x, stream)] if videos.inputs.mirror_votes else [x]
-            votes = [model(view).float().log_softmax(-1) for view in views]
-            rows.append((torch.stack(votes).logsumexp(0) - math.log(len(votes))).cpu().numpy())
+            rows = range(start, min(start + SCORING_BATCH, len(videos)))
+            votes = []
+            for crop in crops:
+                x = seen(videos.batch(rows, crop=crop).to(device), stream)
+                views = [x, mirrored(x, stream)] if videos.inputs.mirror_votes else [x]
+                votes += [model(view).float().log_softmax(-1) for view in views]
+            scored.append((torch.stack(votes).logsumexp(0) - math.log(len(votes))).cpu().numpy())
     model.train(was_training)
-    return np.concatenate(rows) if rows else np.zeros((0, model.config.n_classes), np.float32)
+    return np.concatenate(scored) if scored else np.zeros((0, model.config.n_classes), np.float32)

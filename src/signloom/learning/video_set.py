@@ -91,12 +91,17 @@ class VideoSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, rows: Sequence[int], draws: Sequence[Draw | None] | None = None) -> Batch:
-        """The clips at ``rows``, each changed as its draw says, read side by side."""
+    def batch(
+        self,
+        rows: Sequence[int],
+        draws: Sequence[Draw | None] | None = None,
+        crop: tuple[float, float] = (0.0, 1.0),
+    ) -> Batch:
+        """The clips at ``rows``, read side by side: each changed as its draw says; without draws, its part ``crop``."""
         import torch
 
         wanted = list(zip(rows, draws or [None] * len(rows)))
-        clips = list(self._pool.map(lambda job: self._clip(*job), wanted))
+        clips = list(self._pool.map(lambda job: self._clip(job[0], job[1], crop), wanted))
 
         def stacked(stream: str) -> Tensor | None:
             return torch.from_numpy(np.stack([c[stream] for c in clips])) if stream in clips[0] else None
@@ -111,8 +116,8 @@ class VideoSet:
             present_BTJ=stacked("present"),
         )
 
-    def _clip(self, row: int, draw: Draw | None) -> dict[str, np.ndarray]:
-        rows = self.inputs.rows(self.n_frames[row], draw)
+    def _clip(self, row: int, draw: Draw | None, crop: tuple[float, float]) -> dict[str, np.ndarray]:
+        rows = self.inputs.rows(self.n_frames[row], draw, crop)
         made: dict[str, np.ndarray] = {}
         picture: tuple[int, ...] = (1, 1)
         mirror = self.inputs.handedness == "dominant-right" and self._left_handed(row)

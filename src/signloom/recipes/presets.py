@@ -183,7 +183,7 @@ def two_phase() -> Recipe:
         name="two-phase",
         architecture="i3d",
         streams=("frames",),
-        inputs=VideoInput(n_frames=24, size_px=224, resize_px=240, handedness="as-filmed"),
+        inputs=VideoInput(n_frames=24, size_px=224, resize_px=240, handedness="as-filmed", time_votes=False),
         augment=CROP_ONLY,
         model={"dropout": 0.5},
         schedule=Schedule(
@@ -221,7 +221,9 @@ def wlasl() -> Recipe:
         base,
         name="wlasl",
         task="classify-frames",
-        inputs=VideoInput(n_frames=64, size_px=224, resize_px=256, sampling="window", handedness="as-filmed"),
+        inputs=VideoInput(
+            n_frames=64, size_px=224, resize_px=256, sampling="window", handedness="as-filmed", time_votes=False
+        ),
         augment=replace(AS_FILMED, shift=32 / 224 / 2, mirror=0.5),
         model={"dropout": 0.5, "pool": "max"},
         schedule=replace(base.schedule, epochs=200, batch_size=6, weight_decay=1e-7, head_epochs=0),

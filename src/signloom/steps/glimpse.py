@@ -49,12 +49,15 @@ def hand_centres(seen_TJ3: np.ndarray) -> np.ndarray:
 
 
 def shoulder_share(seen_TJ3: np.ndarray, width: int, height: int) -> float:
-    """The median shoulder width in pixels of a ``width`` × ``height`` picture; a fifth of its height if never seen."""
+    """The median shoulder width in pixels of a ``width`` × ``height`` picture; a fifth of its height if never seen.
+
+    Never less than a twentieth of its height, as shoulders seen from the side would make it nothing.
+    """
     left, right = (seen_TJ3[:, LOCATED.index(f"{side}_shoulder")] for side in ("left", "right"))
     both = (left[:, 2] > 0) & (right[:, 2] > 0)
     if not both.any():
         return height / 5
-    return float(np.median(np.hypot(*((left - right)[both, :2] * (width, height)).T)))
+    return max(float(np.median(np.hypot(*((left - right)[both, :2] * (width, height)).T))), height / 20)
 
 
 def cut_hands(

@@ -13,6 +13,8 @@ from signloom.steps.glimpse import HAND_SHARE, cut_hands, hand_centres, shoulder
 from signloom.steps.video_augment import Draw
 
 HANDEDNESS = ("as-filmed", "dominant-right")
+TIME_CROPS = ((0.0, 1.0), (0.06, 1.0), (0.0, 0.94), (0.06, 0.94))
+"""The (start, stop) shares of a clip that vote in use, the whole clip first."""
 SAMPLINGS = ("uniform", "window")
 VIDEO_STREAMS = ("frames", "flow")
 
@@ -26,7 +28,8 @@ class VideoInput:
     Values are in [-1, 1]: RGB / 127.5 - 1, and flow / ``flow_limit_px`` at the size of the network's input.
     ``handedness="dominant-right"`` mirrors clips in which more moves on the signer's left (:func:`left_moves_more`), so
     that left-handed signers look like right-handed ones, in training and in use alike; "as-filmed" leaves them. Where
-    ``mirror_votes`` is set, a clip and its mirror image vote in use.
+    ``mirror_votes`` is set, a clip and its mirror image vote in use; with ``time_votes`` also
+    the clip cut a little at either end (:data:`TIME_CROPS`), since where a sign begins and ends in a clip is chance.
 
     With ``hands_px``, both hands are cut out by the pose and stand enlarged beside the picture, the dominant one above
     (:mod:`signloom.steps.glimpse`); it is half of ``size_px``, and needs stream "pose" in use as well.
@@ -40,6 +43,7 @@ class VideoInput:
     hands_px: int = 0
     handedness: str = "dominant-right"
     mirror_votes: bool = False
+    time_votes: bool = True
     version: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -58,8 +62,11 @@ class VideoInput:
             if getattr(self, name) not in known:
                 raise InputError(f"VideoInput.{name}: got {getattr(self, name)!r}, expected one of {known}")
 
-    def rows(self, n_stored: int, draw: Draw | None = None) -> np.ndarray:
-        """Which of ``n_stored`` frames are seen, ``n_frames`` ascending indices."""
+    def rows(self, n_stored: int, draw: Draw | None = None, crop: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+        """Which of ``n_stored`` frames are seen, ``n_frames`` ascending indices.
+
+        In use, without a ``draw``, those of the part of the clip between the shares ``crop`` (uniform sampling only).
+        """
         if n_stored < 1:
             raise InputError("the clip has no frame")
         i = np.arange(self.n_frames)
@@ -67,8 +74,11 @@ class VideoInput:
             spare = max(0, n_stored - self.n_frames)
             start = spare // 2 if draw is None else round(draw.when * spare)
             return np.minimum(start + i, n_stored - 1)
-        if draw is None:
+        if draw is None and crop == (0.0, 1.0):
             return i * n_stored // self.n_frames
+        if draw is None:
+            begins, ends = crop
+            return ((begins + i / self.n_frames * (ends - begins)) * n_stored).astype(int)
         return np.clip((draw.instants(self.n_frames) * n_stored).astype(int), 0, n_stored - 1)
 
     @property
