@@ -87,7 +87,13 @@ def _read_poses(manifest: Manifest, inputs: PoseInput, needed_by: str) -> tuple[
 
 def score_inputs(model: Any, clips: PoseSet | VideoSet, stream: str) -> np.ndarray:
     """What ``model`` says of ``clips``: the log of the mean probability over its views of each, (N, K) float32."""
-    return score_poses(model, clips) if isinstance(clips, PoseSet) else score_videos(model, clips, stream)
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
+    if isinstance(clips, PoseSet):
+        return score_poses(model, clips, device=device)
+    return score_videos(model, clips, stream, device=device)
 
 
 def _label(record: Record) -> str:

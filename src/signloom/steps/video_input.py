@@ -78,7 +78,8 @@ class VideoInput:
             return i * n_stored // self.n_frames
         if draw is None:
             begins, ends = crop
-            return ((begins + i / self.n_frames * (ends - begins)) * n_stored).astype(int)
+            # Whole numbers of frames are meant even where a product of fractions falls just short of one.
+            return ((begins + i / self.n_frames * (ends - begins)) * n_stored + 1e-6).astype(int)
         return np.clip((draw.instants(self.n_frames) * n_stored).astype(int), 0, n_stored - 1)
 
     @property
