@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+# The same sums in this process and in those that tests start: how many threads share a sum decides its last bit. Set
+# before anything imports torch. The models of tests are too small to share anyway.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
