@@ -71,8 +71,18 @@ class Unit3D(nn.Module):
         rest = [after - before for before, after in pads]
         if any(rest):
             x_BCTHW = F.pad(x_BCTHW, (0, rest[2], 0, rest[1], 0, rest[0]))
-        x_BCTHW = F.conv3d(x_BCTHW, conv.weight, conv.bias, conv.stride, both)
+        x_BCTHW = self._convolved(x_BCTHW, both)
         return x_BCTHW if self.bn is None else F.relu(self.bn(x_BCTHW), inplace=True)
+
+    def _convolved(self, x_BCTHW: Tensor, padding: list[int]) -> Tensor:
+        conv = self.conv3d
+        if x_BCTHW.device.type == "cpu" and torch.is_autocast_enabled("cpu") and x_BCTHW.shape[2] < conv.kernel_size[0]:
+            # With fewer moments than the kernel has, oneDNN's gradient of a bfloat16 kernel now and then holds NaN, seen
+            # with torch 2.13. In float32 it does not.
+            with torch.autocast("cpu", enabled=False):
+                made = F.conv3d(x_BCTHW.float(), conv.weight, conv.bias, conv.stride, padding)
+            return made.to(torch.get_autocast_dtype("cpu"))
+        return F.conv3d(x_BCTHW, conv.weight, conv.bias, conv.stride, padding)
 
 
 class MaxPool(nn.Module):
