@@ -76,9 +76,10 @@ class Unit3D(nn.Module):
 
     def _convolved(self, x_BCTHW: Tensor, padding: list[int]) -> Tensor:
         conv = self.conv3d
-        if x_BCTHW.device.type == "cpu" and torch.is_autocast_enabled("cpu") and x_BCTHW.shape[2] < conv.kernel_size[0]:
-            # With fewer moments than the kernel has, oneDNN's gradient of a bfloat16 kernel now and then holds NaN, seen
-            # with torch 2.13. In float32 it does not.
+        lowered = x_BCTHW.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if lowered and x_BCTHW.shape[2] < conv.kernel_size[0]:
+            # With fewer moments than the kernel has, oneDNN's gradient of a bfloat16 kernel now and then holds NaN
+            # (seen with torch 2.13). In float32 it does not.
             with torch.autocast("cpu", enabled=False):
                 made = F.conv3d(x_BCTHW.float(), conv.weight, conv.bias, conv.stride, padding)
             return made.to(torch.get_autocast_dtype("cpu"))
