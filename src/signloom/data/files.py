@@ -925,7 +925,7 @@ def read_pose(path: str | os.PathLike[str], limits: Limits = Limits()) -> Pose:
         pose = Pose.read(data)
     except (struct.error, TypeError, IndexError, EOFError) as error:  # what running out of bytes looks like
         raise _fail(path, "truncated", f"cut off: its {len(data):,} bytes end too early") from error
-    except (ValueError, ArithmeticError, NotImplementedError) as error:
+    except (ValueError, ArithmeticError, NotImplementedError) as error:  # the last is pose-format's "Unknown version"
         raise _fail(path, "bad-header", f"a .pose file whose header cannot be read: {error}") from error
     if not len(pose.body.data):
         raise _fail(path, "no-frames", "a .pose file of no frames")

@@ -16,7 +16,6 @@ HANDEDNESS = ("as-filmed", "dominant-right")
 TIME_CROPS = ((0.0, 1.0), (0.06, 1.0), (0.0, 0.94), (0.06, 0.94))
 """The (start, stop) shares of a clip that vote in use, the whole clip first."""
 SAMPLINGS = ("uniform", "window")
-VIDEO_STREAMS = ("frames", "flow")
 
 
 @dataclass(frozen=True)
