@@ -157,12 +157,14 @@ class Joints:
     """The joints of one signer over time.
 
     ``xy_TJC`` float32 (T, 82, 2) in pixels, x right and y down, 0 where absent; ``present_TJ`` bool; ``fps`` frames
-    per second. The estimators' z is left out: it is a guess that made new signers harder to recognise.
+    per second. ``confidence_TJ`` float32 is the estimator's own, where it is kept. The estimators' z is left out: it is
+    a guess that made new signers harder to recognise.
     """
 
     xy_TJC: np.ndarray
     present_TJ: np.ndarray
     fps: float
+    confidence_TJ: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xy_TJC)
@@ -173,6 +175,7 @@ class Joints:
             self,
             xy_TJC=(self.xy_TJC * np.array([-1, 1], np.float32))[:, MIRROR],
             present_TJ=self.present_TJ[:, MIRROR],
+            confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[:, MIRROR],
         )
 
 
@@ -195,6 +198,7 @@ def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> 
     n_frames, n_people = raw.shape[:2]
     xy = np.zeros((n_frames, len(JOINTS), 2), np.float32)
     present = np.zeros((n_frames, len(JOINTS)), bool)
+    sure = np.zeros((n_frames, len(JOINTS)), np.float32)
     if n_people > person:
         ours = list(where)
         theirs = [where[j] for j in ours]
@@ -202,7 +206,8 @@ def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> 
         seen = (confidence[:, person, theirs] > least_confidence) & np.isfinite(points).all(-1)
         xy[:, ours] = np.where(seen[..., None], points, 0)
         present[:, ours] = seen
-    return Joints(xy, present, float(pose.body.fps))
+        sure[:, ours] = np.where(seen, confidence[:, person, theirs], 0)
+    return Joints(xy, present, float(pose.body.fps), sure)
 
 
 def _columns(pose: Pose) -> dict[int, int]:

@@ -1,0 +1,230 @@
+"""What a painter is told of a pose: a picture with one channel a limb, drawn from keypoints or read off a stick figure.
+
+A painter trained on drawn skeletons and one trained on ``.pose`` files see the same eighteen channels
+(:data:`LIMBS`), so either can be driven by the other. A stick figure in three colours is the same told in colours
+(:func:`stick_figure`); limbs that cross hide each other there, and not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signloom.data.skeleton import INDEX, Joints, joints_of
+from signloom.errors import InputError
+
+if TYPE_CHECKING:
+    from pose_format import Pose
+
+VERSION = 1
+
+_FINGERS = ("thumb", "index", "middle", "ring", "little")
+# OpenPose draws the limb that ends at point n of its BODY_25 in the n-th of 18 hues, 20° apart
+# (https://cmu-perceptual-computing-lab.github.io/openpose/web/html/doc/md_doc_02_output.html).
+_BODY_HUES_DEG = {
+    "nose": (340,),
+    "right_eye_ear": (320, 300),
+    "left_eye_ear": (280, 260),
+    "trunk": (0,),
+    "right_shoulder": (20,),
+    "right_upper_arm": (40,),
+    "right_forearm": (60,),
+    "left_shoulder": (80,),
+    "left_upper_arm": (100,),
+    "left_forearm": (120,),
+    "right_leg": (140, 160, 180),
+    "left_leg": (200, 220, 240),
+}
+_FINGER_HUES_DEG = {"thumb": 0, "index": 60, "middle": 150, "ring": 210, "little": 300}
+LIMBS = ("face", *_BODY_HUES_DEG, *_FINGERS)
+"""The channels of every ``HWL`` array: face outlines, body limbs, and the fingers of both hands together."""
+FINGER_ROWS = slice(LIMBS.index("thumb"), None)
+# In a stick figure body limbs are drawn at full brightness, fingers darker; between these they blend.
+_DIM, _BRIGHT = 190.0, 230.0
+_FINGER_LEAST = 0.4  # how bright a finger begins at the palm; its tip is 1
+
+_BODY_LINES = (
+    ("nose", "mid_shoulder", "nose"),
+    ("right_eye_ear", "nose", "right_eye"),
+    ("right_eye_ear", "right_eye", "right_ear"),
+    ("left_eye_ear", "nose", "left_eye"),
+    ("left_eye_ear", "left_eye", "left_ear"),
+    ("trunk", "mid_shoulder", "mid_hip"),
+    ("right_shoulder", "mid_shoulder", "right_shoulder"),
+    ("right_upper_arm", "right_shoulder", "right_elbow"),
+    ("right_forearm", "right_elbow", "right_wrist"),
+    ("left_shoulder", "mid_shoulder", "left_shoulder"),
+    ("left_upper_arm", "left_shoulder", "left_elbow"),
+    ("left_forearm", "left_elbow", "left_wrist"),
+    ("right_leg", "mid_hip", "right_hip"),
+    ("left_leg", "mid_hip", "left_hip"),
+)
+
+
+def limbs_of_picture(picture_HWC: np.ndarray, size_px: int) -> np.ndarray:
+    """The limbs in an OpenPose-coloured stick figure, uint8 (size_px, size_px, L).
+
+    ``picture_HWC`` uint8 (H, H, 3) RGB, square. Colours are told apart at its own size and averaged afterwards, as a
+    blend of two limbs' colours would be a third one's. Raises InputError for a picture that is not square.
+    """
+    import cv2
+
+    picture = np.asarray(picture_HWC)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.shape[0] != picture.shape[1]:
+        raise InputError(f"a stick figure must be uint8 (H, H, 3); got {picture.dtype} {picture.shape}")
+    red, green, blue = (picture[..., c] >> 3 for c in range(3))
+    index = (red.astype(np.int32) << 10) | (green.astype(np.int32) << 5) | blue
+    limbs = _colour_table()[index]
+    if len(picture) == size_px:
+        return limbs
+    how = cv2.INTER_AREA if len(picture) > size_px else cv2.INTER_LINEAR
+    # OpenCV resizes four channels at a time.
+    parts = [cv2.resize(limbs[..., k : k + 4], (size_px, size_px), interpolation=how) for k in range(0, len(LIMBS), 4)]
+    return np.concatenate([p.reshape(size_px, size_px, -1) for p in parts], -1)
+
+
+def limbs_of_pose(
+    pose: Pose, matrix: np.ndarray, size_px: int, *, joints: Joints | None = None
+) -> Iterator[np.ndarray]:
+    """Each frame's limbs as drawn from keypoints, uint8 (size_px, size_px, L).
+
+    ``matrix`` (3×3) takes the pose's pixels to the picture's. A limb is as bright as its keypoints are sure; one whose
+    end was not found is not drawn. Fingers brighten towards their tips. Face outlines are the pose's own, which
+    ``joints`` (joints smoothed or retargeted by the caller, in the pose's pixels) does not change.
+    """
+    joints = joints_of(pose) if joints is None else joints
+    face = face_lines(pose)
+    for t in range(len(joints)):
+        yield draw_limbs(joints, t, matrix, size_px, lines=[(a[t], b[t]) for a, b in face])
+
+
+def draw_limbs(
+    joints: Joints,
+    t: int,
+    matrix: np.ndarray,
+    size_px: int,
+    lines: list[tuple[np.ndarray, np.ndarray]] | None = None,
+) -> np.ndarray:
+    """Frame ``t`` of ``joints`` as limbs, uint8 (size_px, size_px, L); see :func:`limbs_of_pose`.
+
+    ``lines`` are the face's outlines, pairs of points (x, y, confidence) in the pose's pixels; without them the joints
+    of the face are drawn as dots.
+    """
+    import cv2
+
+    canvases = np.zeros((len(LIMBS), size_px, size_px), np.uint8)
+    xy = joints.xy_TJC[t].astype(np.float64) @ matrix[:2, :2].T + matrix[:2, 2]
+    sure = joints.present_TJ[t].astype(np.float64)
+    if joints.confidence_TJ is not None:
+        sure *= np.clip(joints.confidence_TJ[t], 0, 1)
+    place = {name: (xy[j], sure[j]) for name, j in INDEX.items()}
+    for middle in ("shoulder", "hip"):
+        (left, sure_left), (right, sure_right) = place[f"left_{middle}"], place[f"right_{middle}"]
+        place[f"mid_{middle}"] = ((left + right) / 2, min(sure_left, sure_right))
+
+    def fixed(point: np.ndarray) -> tuple[int, int]:
+        # OpenCV counts from the centre of the first pixel, here in 1/16 px.
+        x, y = np.clip((np.asarray(point) - 0.5) * 16, -(2**20), 2**20)
+        return round(x), round(y)
+
+    def line(limb: str, a, b, value: float, width: int) -> None:
+        if value > 0:
+            channel = canvases[LIMBS.index(limb)]
+            stroke = np.zeros_like(channel)
+            cv2.line(stroke, fixed(a), fixed(b), round(255 * value), width, cv2.LINE_AA, 4)
+            np.maximum(channel, stroke, out=channel)
+
+    body_px, finger_px = max(1, round(size_px / 64)), max(1, round(size_px / 85))
+    for limb, start, end in _BODY_LINES:
+        (a, sure_a), (b, sure_b) = place[start], place[end]
+        line(limb, a, b, min(sure_a, sure_b), body_px)
+    for side in ("left", "right"):
+        for finger in _FINGERS:
+            chain = [f"{side}_root", *(f"{side}_{finger}_{n}" for n in range(1, 5))]
+            for n, (start, end) in enumerate(pairwise(chain)):
+                (a, sure_a), (b, sure_b) = place[start], place[end]
+                line(finger, a, b, min(sure_a, sure_b) * (_FINGER_LEAST + (1 - _FINGER_LEAST) * n / 3), finger_px)
+    face_px = max(1, round(size_px / 256))
+    if lines:
+        for a, b in lines:
+            p, q = (point[:2] @ matrix[:2, :2].T + matrix[:2, 2] for point in (a, b))
+            line("face", p, q, float(min(a[2], b[2], 1.0)), face_px)
+    else:
+        for name, j in INDEX.items():
+            if name.startswith("face_"):
+                line("face", xy[j], xy[j], sure[j], 2 * face_px)
+    return np.ascontiguousarray(canvases.transpose(1, 2, 0))
+
+
+def stick_figure(limbs_HWL: np.ndarray) -> np.ndarray:
+    """The limbs in OpenPose's colours, uint8 (H, W, 3) RGB; where limbs cross, the brightest shows."""
+    strongest = limbs_HWL.argmax(-1)
+    value = np.take_along_axis(limbs_HWL, strongest[..., None], -1).astype(np.float32)
+    return (value * palette()[strongest]).round().astype(np.uint8)
+
+
+@cache
+def palette() -> np.ndarray:
+    """The colour of each limb in a stick figure, float32 (L, 3) from 0 to 1."""
+    import colorsys
+
+    hues = [hue[0] for hue in _BODY_HUES_DEG.values()]
+    body = [colorsys.hsv_to_rgb(hue / 360, 1, 1) for hue in hues]
+    fingers = [colorsys.hsv_to_rgb(_FINGER_HUES_DEG[f] / 360, 1, 0.7) for f in _FINGERS]
+    return np.array([(1, 1, 1), *body, *fingers], np.float32)
+
+
+@cache
+def _colour_table() -> np.ndarray:
+    """How strongly each of 32×32×32 colours belongs to each limb, uint8 (32768, L)."""
+    level = np.arange(32) * 255 / 31
+    rgb = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1).reshape(-1, 3)
+    value, least = rgb.max(1), rgb.min(1)
+    chroma = value - least
+    red, green, blue = rgb.T
+    some = np.maximum(chroma, 1e-6)
+    sextant = np.where(
+        value == red,
+        (green - blue) / some % 6,
+        np.where(value == green, (blue - red) / some + 2, (red - green) / some + 4),
+    )
+    hue_deg = sextant * 60
+    colourful = np.where(chroma > 32, chroma / 255, 0) * (chroma > 0.4 * value)
+    bright = np.clip((value - _DIM) / (_BRIGHT - _DIM), 0, 1)
+
+    def near(hue: float, width: float) -> np.ndarray:
+        return np.clip(1.5 - np.abs((hue_deg - hue + 180) % 360 - 180) / width, 0, 1)
+
+    table = np.zeros((len(rgb), len(LIMBS)))
+    table[:, 0] = np.where(least > 64, least / 255, 0)  # white and grey: the face
+    for limb, hues in _BODY_HUES_DEG.items():
+        table[:, LIMBS.index(limb)] = colourful * bright * np.max([near(h, 10) for h in hues], 0)
+    for finger, hue in _FINGER_HUES_DEG.items():
+        table[:, LIMBS.index(finger)] = np.minimum(colourful / 0.7, 1) * (1 - bright) * near(hue, 20)
+    return (table * 255).round().astype(np.uint8)
+
+
+def face_lines(pose: Pose) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Both ends of each line of the face's outlines over time, each (T, 3): x, y in the pose's pixels, confidence."""
+    import numpy.ma as ma
+
+    start = 0
+    for component in pose.header.components:
+        if component.name in ("FACE_LANDMARKS", "face_keypoints_2d"):
+            # A whole mesh has thousands of lines; its outlines are those between the points that contours keep.
+            limbs = component.limbs
+            if len(limbs) > 400:
+                from pose_format.utils.holistic import FACEMESH_CONTOURS_POINTS
+
+                keep = {component.points.index(p) for p in FACEMESH_CONTOURS_POINTS if p in component.points}
+                limbs = [(a, b) for a, b in limbs if a in keep and b in keep]
+            xy = np.nan_to_num(ma.getdata(pose.body.data)[:, 0, :, :2])
+            confidence = np.asarray(pose.body.confidence)[:, 0, :, None]
+            points_TPC = np.concatenate([xy, confidence], -1)
+            return [(points_TPC[:, start + a], points_TPC[:, start + b]) for a, b in limbs]
+        start += len(component.points)
+    return []
