@@ -22,7 +22,7 @@ def part_boxes(limbs_HWL: np.ndarray) -> dict[str, Box]:
 
     ``limbs_HWL`` uint8 (S, S, L). Boxes are (x0, y0, x1, y1) with sides of S // 4, wholly inside the picture. The face
     is in the middle of its outlines, a hand in the middle of its fingers; hand_1 is further left in the picture. Hands
-    that overlap, so that a square holds both, are hand_1 alone. A hand whose fingers all lie on drawn limbs is not found.
+    that overlap, so that a square holds both, are hand_1 alone; one whose fingers all lie on body limbs is not found.
     Raises InputError for another shape.
     """
     limbs = np.asarray(limbs_HWL)
