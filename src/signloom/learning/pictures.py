@@ -225,11 +225,16 @@ def pose_faithfulness(frames: Iterable[np.ndarray], wanted: Joints) -> dict[str,
     too: what is not found even there is no fault of the painting. ``hand_rate``, ``pck_10`` and ``pck_20`` are shares;
     NaN where no hand is wanted.
     """
-    found = joints_of(HolisticPose().extract(frames, wanted.fps))
+    found = redetected(frames, wanted.fps)
     return {
         name: float(hits.sum() / of.sum()) if of.sum() else math.nan
         for name, (hits, of) in hand_hits(found, wanted).items()
     }
+
+
+def redetected(frames: Iterable[np.ndarray], fps: float) -> Joints:
+    """The joints that MediaPipe Holistic finds in ``frames``, uint8 (H, W, 3). Raises MediaError for no frames."""
+    return joints_of(HolisticPose().extract(frames, fps))
 
 
 def hand_hits(found: Joints, wanted: Joints) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:

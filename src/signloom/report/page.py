@@ -118,14 +118,27 @@ def _sections(results: Results, rows: int) -> tuple[list[Section], list[Section]
 
 
 def _assemble(results: Results, sections: Sequence[Section]) -> str:
-    title = results.get("title") or "Evaluation"
+    kind = "Cross-validation" if cross_validation(results) else "Evaluation"
+    return whole_page(
+        results,
+        results.get("title") or "Evaluation",
+        f"{kind} · {split_phrase(results)}",
+        _summary(results),
+        sections,
+    )
+
+
+def whole_page(results: Results, title: str, kicker: str, summary: str, sections: Sequence[Section]) -> str:
+    """The page around ``summary`` (HTML) and ``sections``: head, links, footer, styles and script.
+
+    Of ``results`` only ``signloom_version`` and ``created`` are read.
+    """
     links = "".join(f'<li><a href="#{anchor}">{text_of(heading)}</a></li>' for anchor, heading, _ in sections)
     body = "".join(
         f'<section id="{anchor}" aria-labelledby="{anchor}-heading"><h2 id="{anchor}-heading">{text_of(heading)}</h2>'
         f"{html}</section>\n"
         for anchor, heading, html in sections
     )
-    kind = "Cross-validation" if cross_validation(results) else "Evaluation"
     version = f" {results['signloom_version']}" if results.get("signloom_version") else ""
     date = f", {str(results['created'])[:10]}" if results.get("created") else ""
     return f"""<!doctype html>
@@ -144,11 +157,11 @@ def _assemble(results: Results, sections: Sequence[Section]) -> str:
 <body>
 <a class="skip" href="#main">Skip to the results</a>
 <header class="top">
-<p class="kicker">{kind} · {text_of(split_phrase(results))}</p>
+<p class="kicker">{text_of(kicker)}</p>
 <h1>{name_of(title)}</h1>
 </header>
 <main id="main">
-<section class="first" aria-label="Summary">{_summary(results)}
+<section class="first" aria-label="Summary">{summary}
 <nav aria-label="On this page"><ul>{links}</ul></nav></section>
 {body}</main>
 <footer><p>Made by signloom{text_of(version + date)}. This file is complete in itself: it loads nothing and sends
