@@ -103,7 +103,7 @@ def test_long_and_fast_clips_are_thinned_and_cut(tmp_path):
         assert container.streams.video[0].average_rate == 25
 
 
-@pytest.mark.parametrize("settings", [{"embed_clips": False}, {"max_bytes": 30_000}])
+@pytest.mark.parametrize("settings", [{"embed_clips": False}, {"max_bytes": 20_000}])
 def test_without_pictures_of_people_and_within_a_limit(tmp_path, settings):
     html = page(tmp_path, results(), [footage()], **settings)
     assert "data:video" not in html
