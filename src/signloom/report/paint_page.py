@@ -41,9 +41,11 @@ _MEASURES = {
 }
 _AREAS = {"full": "Whole frame", "face": "Face", "hands": "Hands"}
 _OWN_STYLE = """<style>
+.big.painted { font-size: clamp(2.6rem, 2rem + 3vw, 4rem); white-space: nowrap; }
 .side-by-side { margin: 1.6rem 0 0; } .side-by-side video { display: block; width: 100%; max-width: 48rem;
   background: #0e1013; border-radius: 6px; }
-.stills { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.4rem; margin: 1.2rem 0 0; }
+.stills { display: grid;
+  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.4rem; margin: 1.2rem 0 0; }
 .still { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; overflow: hidden; }
 .still img { display: block; width: 100%; } .still .cuts { display: grid; gap: 2px; margin-top: 2px;
   grid-template-columns: repeat(auto-fit, minmax(5.5rem, 1fr)); }
@@ -156,7 +158,8 @@ def _summary(results: Results) -> str:
     said = "".join(f'<p class="plain">{text_of(sentence)}</p>' for sentence in sentences)
     what = "PSNR on whole held-out frames" + (f"; 95% interval {shown.note}" if shown.note else "")
     return (
-        f'{_OWN_STYLE}<div class="headline"><div><p class="big">{text_of(shown.text)}<small> dB</small></p>'
+        f'{_OWN_STYLE}<div class="headline"><div>'
+        f'<p class="big painted">{text_of(shown.text)}<small>&nbsp;dB</small></p>'
         f'<p class="big-what">{text_of(what)}</p></div><div>{said}</div></div>'
         '<ul class="warnings"><li>The painted pictures and clips on this page are generated: no camera saw '
         "them.</li></ul>"
