@@ -166,6 +166,7 @@ def test_keypoints_count_within_a_share_of_the_shoulders_and_a_hand_not_found_mi
     hits = hand_hits(Joints(xy, present, 25.0), wanted)
     assert {k: (list(a), list(b)) for k, (a, b) in hits.items()} == {
         "hand_rate": ([1, 0], [1, 1]),
+        "pck_05": ([0, 0], [21, 21]),
         "pck_10": ([0, 0], [21, 21]),
         "pck_20": ([21, 0], [21, 21]),
     }

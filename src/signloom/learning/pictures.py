@@ -29,7 +29,7 @@ WINDOW_PX, SIGMA_PX = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 # Wang, Simoncelli & Bovik 2003, from the finest scale to the coarsest.
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-PCK_SHARES = (0.1, 0.2)
+PCK_SHARES = (0.05, 0.1, 0.2)
 
 
 # --- one picture against another ----------------------------------------------------------------------------------
@@ -222,8 +222,7 @@ def pose_faithfulness(frames: Iterable[np.ndarray], wanted: Joints) -> dict[str,
     """How well the hands that MediaPipe finds in ``frames`` are where they were ``wanted`` (:func:`hand_hits`).
 
     ``frames`` uint8 (H, W, 3), as many as ``wanted``, whose joints are in pixels of these frames. Give the real frames
-    too: what is not found even there is no fault of the painting. ``hand_rate``, ``pck_10`` and ``pck_20`` are shares;
-    NaN where no hand is wanted.
+    too: what is not found even there is no fault of the painting. All are shares; NaN where no hand is wanted.
     """
     found = redetected(frames, wanted.fps)
     return {
@@ -240,9 +239,10 @@ def redetected(frames: Iterable[np.ndarray], fps: float) -> Joints:
 def hand_hits(found: Joints, wanted: Joints) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
     """For each frame how many were right, and of how many, both (T,), by the measure's name.
 
-    ``hand_rate``: hands wanted that were found at all. ``pck_10``, ``pck_20``: hand keypoints wanted that were found
-    within .1 and .2 of the (wanted) shoulder width of their place; those of a hand that was not found are missed. The
-    percentage of correct keypoints after Yang & Ramanan 2013, with shoulders for scale as heads may be covered.
+    ``hand_rate``: hands wanted that were found at all. ``pck_05``, ``pck_10``, ``pck_20``: hand keypoints wanted that
+    were found within .05, .1, .2 of the (wanted) shoulder width of their place; those of a hand that was not found are
+    missed. The percentage of correct keypoints after Yang & Ramanan 2013, with shoulders for scale as heads may be
+    covered; a palm is about a quarter of the shoulders.
     Raises InputError for another number of frames, or where shoulders are never seen.
     """
     if len(found) != len(wanted):
@@ -260,5 +260,5 @@ def hand_hits(found: Joints, wanted: Joints) -> Mapping[str, tuple[np.ndarray, n
     off = np.linalg.norm(found.xy_TJC[:, keypoints] - wanted.xy_TJC[:, keypoints], axis=-1) / unit
     for share in PCK_SHARES:
         n_wanted = wanted.present_TJ[:, keypoints].sum(1)
-        hits[f"pck_{round(100 * share)}"] = (both & (off <= share)).sum(1), n_wanted
+        hits[f"pck_{round(100 * share):02d}"] = (both & (off <= share)).sum(1), n_wanted
     return hits

@@ -36,6 +36,7 @@ _MEASURES = {
     "warp_error": ("Warp error", 4, "", "what optical flow does not explain, mean absolute"),
     "flicker": ("Flicker", 4, "", "change of fine detail from frame to frame, mean absolute"),
     "hand_rate": ("Hands found", 3, "", "share of the hands wanted"),
+    "pck_05": ("Hand keypoints within .05", 3, "", "shoulder widths; share of those wanted"),
     "pck_10": ("Hand keypoints within .1", 3, "", "shoulder widths; share of those wanted"),
     "pck_20": ("Hand keypoints within .2", 3, "", "shoulder widths; share of those wanted"),
 }
@@ -208,7 +209,7 @@ def _motion(results: Results) -> str:
 
 def _pose(results: Results) -> str:
     rows: list[list[str | Number]] = []
-    for name in ("hand_rate", "pck_10", "pck_20"):
+    for name in ("hand_rate", "pck_05", "pck_10", "pck_20"):
         ours, own = (_figure(results, who, "pose", name) for who in ("painted", "real"))
         a, b = number_of(ours), number_of(own)
         if a is None or b is None:
