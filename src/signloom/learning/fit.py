@@ -176,7 +176,7 @@ def fit(
                     )
                 optimizer.step()
                 rate.step()
-                _average(average, bare.state_dict(), schedule.ema)
+                _average(average, bare.state_dict(), schedule.ema, epoch * per_epoch + step)
                 place.update(step=step + 1, loss_sum=place["loss_sum"] + value)
                 place["seconds"] = spent + time.monotonic() - began
                 progress.step(note=f"loss {value:.3f}")
@@ -293,7 +293,12 @@ def _draw(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
-def _average(average: dict[str, Any], now: dict[str, Any], decay: float) -> None:
+def _average(average: dict[str, Any], now: dict[str, Any], decay: float, step: int) -> None:
+    """Let ``average`` follow ``now``; quickly at first, so that nothing stays of what it was before training.
+
+    A ten-thousandth of batch norm's first running variance, 1, can be more than the true one of a deep layer.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
     for name, value in now.items():
         if value.dtype.is_floating_point and decay:
             average[name].lerp_(value, 1 - decay)
