@@ -7,9 +7,13 @@ import torch
 
 from signloom.models.cnn_lstm import CnnLstm, CnnLstmConfig, FrameNetwork
 
+PLACES = CnnLstmConfig(
+    5, frame_width=0.5, stages=3, stem_size=7, stem_stride=4, differences=1.0, grid=4, features=24, hidden=16, layers=1
+)
+
 
 def test_the_frame_network_is_as_large_as_mobilenet_v2():
-    network = FrameNetwork(3, 1.0)
+    network = FrameNetwork(CnnLstmConfig(1000))
     assert sum(p.numel() for p in network.parameters()) == 3_504_872 - 1281 * 1000  # without its 1000 classes
     assert network.n_features == 1280
 
@@ -39,6 +43,34 @@ def test_the_baseline_has_no_lstm():
     assert not [name for name in model.state_dict() if "lstm" in name]
     with pytest.raises(ValueError, match="expected 'last', 'mean' or 'frame-average'"):
         CnnLstmConfig(5, pool="average")
+
+
+def test_with_differences_alone_a_still_picture_says_nothing():
+    torch.manual_seed(0)
+    network = FrameNetwork(PLACES).eval()
+    a, b = torch.rand(2, 1, 3, 1, 64, 64).expand(2, 1, 3, 5, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        torch.testing.assert_close(network(a), network(b))
+        changes = a.clone()
+        changes[:, :, 3] = b[:, :, 3]
+        apart = (network(changes) - network(a)).abs().amax((0, 2))
+    assert (apart[:3] < 1e-6).all()
+    assert (apart[3:] > 1e-3).all()  # it came, and it went
+
+
+def test_the_grid_keeps_what_is_left_apart_from_what_is_right():
+    torch.manual_seed(0)
+    grid = FrameNetwork(PLACES).places[0]
+    there = torch.zeros(2, 16, 4, 4)
+    there[0, :, 1, 0] = there[1, :, 1, 3] = 1.0
+    torch.testing.assert_close(grid(there), there)  # at 64 px: a cell of the grid for each place on the map
+    features = FrameNetwork(PLACES).places(there)
+    assert (features[0] - features[1]).norm() > 0.5 * features.norm()
+
+
+def test_stages_are_one_to_seven():
+    with pytest.raises(ValueError, match="expected 1 to 7"):
+        CnnLstmConfig(5, stages=8)
 
 
 def test_training_in_bfloat16_gives_nearly_the_same_gradients():

@@ -33,6 +33,10 @@ CASES = {
     "i3d": ("i3d", {"n_classes": 7}),
     "cnn_lstm": ("cnn_lstm", {**SMALL_CNN, "layers": 2}),
     "cnn_lstm, mean": ("cnn_lstm", {**SMALL_CNN, "pool": "mean", "channels": 2}),
+    "cnn_lstm, changes in places": (
+        "cnn_lstm",
+        {**SMALL_CNN, "stages": 3, "stem_size": 7, "stem_stride": 4, "differences": 1.0, "grid": 2, "features": 16},
+    ),
     "cnn_lstm, frame average": ("cnn_lstm", {**SMALL_CNN, "pool": "frame-average"}),
     "video_transformer": (
         "video_transformer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -105,6 +105,15 @@ def test_64_frames_start_anywhere_and_a_short_clip_repeats_its_last(name):
     assert recipe.inputs.rows(70).tolist() == list(range(3, 67))  # in use: from the middle
     for draw in (None, recipe.augment.draw(0)):
         assert recipe.inputs.rows(5, draw).tolist() == [0, 1, 2, 3] + [4] * 60
+
+
+def test_the_published_cnn_lstm_keeps_its_size_and_ours_is_compared_with_its_own_frame_average():
+    published = model_config(recipe_named("cnn-lstm-published"), 10)
+    assert published == {"n_classes": 10, "channels": 3}
+    shape = build("cnn_lstm", published).config
+    assert (shape.hidden, shape.layers, shape.pool, shape.grid, shape.differences) == (1024, 2, "last", 1, 0.0)
+    ours, average = recipe_named("cnn-lstm"), recipe_named("cnn-average")
+    assert replace(average, name=ours.name, model={**average.model, "pool": "mean"}) == ours
 
 
 # --- by name ----------------------------------------------------------------------------------------------------

@@ -21,15 +21,25 @@ STEM, LAST = 32, 1280
 class CnnLstmConfig:
     """Shape of a :class:`CnnLstm`; the defaults are the published size, an LSTM of 2 layers of 1024.
 
-    ``frame_width`` multiplies the channels of the frame network. ``pool`` turns what the LSTM says after each frame
-    into the clip's features: "last" is its word after the last frame, "mean" the average of all. "frame-average" leaves
-    the LSTM out and averages the frames' own features: the baseline that any model of time has to beat.
-    For few clips and a CPU: ``frame_width=0.5, hidden=256, layers=1, pool="mean"``.
+    ``frame_width`` multiplies the channels of the frame network, and ``stages`` counts how many of the paper's seven it
+    has. The share ``differences`` of its stem's channels sees how a frame differs from the one before.
+    ``grid`` 1 averages over the picture, as published; a larger one keeps so many cells a side apart, so that it stays
+    known where in the picture something is, and makes ``features`` normalised features of them.
+
+    ``pool`` turns what the LSTM says after each frame into the clip's features: "last" is its word after the last
+    frame, "mean" the average of all. "frame-average" leaves the LSTM out and averages the frames' own features: the
+    baseline that any model of time has to beat.
     """
 
     n_classes: int
     channels: int = 3
     frame_width: float = 1.0
+    stages: int = len(STAGES)
+    stem_size: int = 3
+    stem_stride: int = 2
+    differences: float = 0.0
+    grid: int = 1
+    features: int = 256
     hidden: int = 1024
     layers: int = 2
     dropout: float = 0.5
@@ -38,6 +48,8 @@ class CnnLstmConfig:
     def __post_init__(self) -> None:
         if self.pool not in ("last", "mean", "frame-average"):
             raise ValueError(f"CnnLstmConfig: pool is '{self.pool}'; expected 'last', 'mean' or 'frame-average'")
+        if not 1 <= self.stages <= len(STAGES):
+            raise ValueError(f"CnnLstmConfig: stages is {self.stages}; expected 1 to {len(STAGES)}")
 
 
 class Depthwise(nn.Conv2d):
@@ -67,21 +79,53 @@ class InvertedResidual(nn.Module):
 
 
 class FrameNetwork(nn.Module):
-    """Pictures (B, C, H, W) -> features (B, ``n_features``)."""
+    """Clips (B, C, T, H, W) -> features of each frame, (B, T, ``n_features``)."""
 
-    def __init__(self, channels: int, width: float):
+    def __init__(self, config: CnnLstmConfig):
         super().__init__()
+        c, width = config, config.frame_width
         n = _rounded(STEM * width)
-        layers: list[nn.Module] = [*_conv(channels, n, 3, 2), nn.ReLU6(inplace=True)]
-        for expansion, n_out, n_blocks, stride in STAGES:
+        self.n_differences = round(n * c.differences)
+        self.stem, self.stem_norm = _conv(c.channels, n, c.stem_size, c.stem_stride)
+        layers: list[nn.Module] = [nn.ReLU6(inplace=True)]
+        for expansion, n_out, n_blocks, stride in STAGES[: c.stages]:
             for block in range(n_blocks):
                 layers.append(InvertedResidual(n, _rounded(n_out * width), expansion, stride if block == 0 else 1))
                 n = _rounded(n_out * width)
-        self.n_features = _rounded(LAST * width)
-        self.layers = nn.Sequential(*layers, *_conv(n, self.n_features), nn.ReLU6(inplace=True))
+        if c.stages == len(STAGES):
+            last = _rounded(LAST * width)
+            layers += [*_conv(n, last), nn.ReLU6(inplace=True)]
+            n = last
+        self.layers = nn.Sequential(*layers)
+        self.n_features = n
+        self.places = None
+        if c.grid > 1:
+            self.n_features = c.features
+            self.places = nn.Sequential(
+                nn.AdaptiveAvgPool2d(c.grid),
+                nn.Flatten(),
+                nn.Linear(n * c.grid**2, c.features),
+                nn.LayerNorm(c.features),
+                nn.GELU(),
+            )
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.layers(x_BCHW).mean((2, 3))
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        b, t = x_BCTHW.shape[0], x_BCTHW.shape[2]
+        x = x_BCTHW.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        if self.n_differences:
+            with torch.autocast(x.device.type, enabled=False):  # differences of neighbours are too fine for 8 bits
+                x = self._changes(self.stem(x.float()), t)
+        else:
+            x = self.stem(x)
+        x = self.layers(self.stem_norm(x))
+        return (x.mean((2, 3)) if self.places is None else self.places(x)).unflatten(0, (b, t))
+
+    def _changes(self, x: Tensor, t: int) -> Tensor:
+        """The last ``n_differences`` channels less what they were in the frame before; zero in the first frame."""
+        frames = x.unflatten(0, (-1, t))
+        moving = frames[:, :, -self.n_differences :]
+        moving = moving - torch.cat([moving[:, :1], moving[:, :-1]], 1)
+        return torch.cat([frames[:, :, : -self.n_differences], moving], 2).flatten(0, 1)
 
 
 class CnnLstm(nn.Module):
@@ -93,7 +137,7 @@ class CnnLstm(nn.Module):
     def __init__(self, config: CnnLstmConfig):
         super().__init__()
         self.config = c = config
-        self.frames = FrameNetwork(c.channels, c.frame_width)
+        self.frames = FrameNetwork(c)
         n = self.frames.n_features
         self.lstm = None
         if c.pool != "frame-average":
@@ -125,8 +169,7 @@ class CnnLstm(nn.Module):
         return self._pooled(self._steps(x_BCTHW))
 
     def _steps(self, x_BCTHW: Tensor) -> Tensor:
-        frames = x_BCTHW.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        steps_BTF = self.frames(frames).unflatten(0, (len(x_BCTHW), -1))
+        steps_BTF = self.frames(x_BCTHW)
         return steps_BTF if self.lstm is None else self.lstm(steps_BTF)[0]
 
     def _pooled(self, steps_BTF: Tensor) -> Tensor:

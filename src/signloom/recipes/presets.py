@@ -127,18 +127,30 @@ def i3d_flow() -> Recipe:
 
 
 def cnn_lstm() -> Recipe:
-    """MobileNet-style features of each frame, then an LSTM; small enough to train on a CPU."""
+    """MobileNet-style features of each frame, which know what moves and where, then an LSTM; trains on a CPU."""
     return replace(
         rgb(),
         name="cnn-lstm",
         architecture="cnn_lstm",
-        model={"frame_width": 0.5, "hidden": 256, "layers": 1, "pool": "mean"},
+        inputs=VideoInput(n_frames=16, size_px=80, resize_px=84),
+        model={
+            "stages": 3,
+            "stem_size": 7,
+            "stem_stride": 4,
+            "differences": 1.0,
+            "grid": 5,
+            "hidden": 256,
+            "layers": 1,
+            "dropout": 0.3,
+            "pool": "mean",
+        },
+        schedule=replace(rgb().schedule, learning_rate=1e-3, ema=0.98),
     )
 
 
 def cnn_average() -> Recipe:
     """The same frame features averaged over time: what the LSTM must beat."""
-    return replace(cnn_lstm(), name="cnn-average", model={"frame_width": 0.5, "pool": "frame-average"})
+    return replace(cnn_lstm(), name="cnn-average", model={**cnn_lstm().model, "pool": "frame-average"})
 
 
 def video_transformer() -> Recipe:
@@ -214,6 +226,16 @@ def chalearn_flow() -> Recipe:
     return replace(chalearn(), name="chalearn-flow", streams=("flow",))
 
 
+def cnn_lstm_published() -> Recipe:
+    """CNN+LSTM of the published size: all of MobileNetV2, averaged over the picture, and an LSTM of 1024 × 2."""
+    return replace(
+        cnn_lstm(),
+        name="cnn-lstm-published",
+        inputs=VideoInput(n_frames=16, size_px=112, resize_px=116),
+        model={},
+    )
+
+
 def wlasl() -> Recipe:
     """I3D as for WLASL: 64 frames in a row, half the loss from each frame and half from the clip; Adam 1e-4."""
     base = two_phase()
@@ -261,6 +283,7 @@ RECIPES = {
         two_phase,
         chalearn,
         chalearn_flow,
+        cnn_lstm_published,
         wlasl,
         tal_ia,
     )
