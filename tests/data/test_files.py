@@ -935,3 +935,27 @@ def test_chosen_frames_of_broken_files(broken_inputs):
         assert reason in (None, *files.REASONS)
         nothing_to_see = set(broken.reasons) & {"empty", "missing", "not-media", "no-video"}
         assert reason or broken.ok or not nothing_to_see, broken.kind
+
+
+# --- single pictures -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "frame0001.jpeg", "a", "a.bmp"])
+@pytest.mark.parametrize("codec", ["png", "mjpeg"])
+def test_a_picture_is_read_whatever_its_name_says(media, tmp_path, name, codec):
+    picture = media.moving_square(1)[0]
+    (tmp_path / name).write_bytes(media.encode_picture(codec, picture))
+    got = files.read_picture(tmp_path / name)
+    assert got.shape == picture.shape
+    assert np.abs(got.astype(int) - picture).mean() < 6
+
+
+def test_a_picture_comes_back_as_it_was_written(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (31, 43, 3), np.uint8)
+    files.write_picture(tmp_path / "deep" / "one.png", picture)
+    assert (files.read_picture(tmp_path / "deep" / "one.png") == picture).all()
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["one.png"]
+    assert reason_of(files.read_picture, tmp_path) == "directory"
+    assert reason_of(files.read_picture, tmp_path / "two.png") == "missing"
+    with pytest.raises(InputError):
+        files.write_picture(tmp_path / "grey.png", picture[..., 0])

@@ -52,15 +52,18 @@ __all__ = [
     "exact_rate",
     "import_cv2",
     "iter_frames",
+    "list_pictures",
     "open_lossless_writer",
     "open_video_writer",
     "probe",
     "read_frames",
+    "read_picture",
     "read_planes",
     "read_pose",
     "read_video",
     "resize_shorter_side",
     "run_capped",
+    "write_picture",
     "write_pose",
     "write_video",
 ]
@@ -576,7 +579,7 @@ def _open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[_Clip]:
         file.seek(0)
         try:
             container = av.open(
-                _Source(file, os.fspath(path)),
+                _Source(file, _name_for_ffmpeg(path)),
                 mode="r",
                 container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": ""},
                 options={"max_pixels": str(limits.max_side_px**2)},
@@ -592,6 +595,12 @@ def _open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[_Clip]:
             # One thread a clip: corpora are mapped over processes, and the bytes never depend on timing.
             stream.codec_context.thread_count = 1
             yield _Clip(path, header, size, container, stream, limits)
+
+
+def _name_for_ffmpeg(path: str | os.PathLike[str]) -> str:
+    """The file's name, a picture's without its suffix: by that, FFmpeg would take it for one of a numbered series."""
+    root, suffix = os.path.splitext(os.fspath(path))
+    return root if suffix.lower() in _PICTURE_SUFFIXES else root + suffix
 
 
 def _check_size(path, width: int, height: int, limits: Limits) -> None:
@@ -638,7 +647,28 @@ def _not_opened(path, header: Header, error: Exception) -> MediaError:
     return _fail(path, "bad-header", f"a {header.kind} file whose header cannot be read: {plain(error)}")
 
 
-# --- a folder of pictures -----------------------------------------------------------------------------------------
+# --- pictures, and folders of them --------------------------------------------------------------------------------
+
+
+def read_picture(path: str | os.PathLike[str], limits: Limits = Limits()) -> np.ndarray:
+    """One picture (PNG, JPEG …, told by its bytes, whatever its name) as uint8 (H, W, 3) RGB. Raises MediaError."""
+    if os.path.isdir(path):
+        raise _fail(path, "directory", "a folder; wanted a picture")
+    return next(_iterate(path, 0, 1, None, limits))[1]
+
+
+def write_picture(path: str | os.PathLike[str], picture_HWC: np.ndarray) -> None:
+    """Write a uint8 (H, W, 3) RGB picture as PNG: whole or not at all, the same bytes each time."""
+    picture = _checked_frame(picture_HWC, 0)
+    done, data = import_cv2().imencode(".png", picture[..., ::-1])
+    assert done
+    with atomic_write(Path(path)) as tmp:
+        tmp.write_bytes(data.tobytes())
+
+
+def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
+    """The pictures that lie in ``folder`` in natural order (2 before 10), as reading it as a clip takes them."""
+    return _pictures(folder)
 
 
 def _pictures(path: str | os.PathLike[str]) -> list[Path]:
