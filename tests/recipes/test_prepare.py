@@ -16,11 +16,14 @@ from pose_format import Pose
 from signloom.data import files
 from signloom.data.flow_file import probe_flow, read_flow
 from signloom.data.manifest import Manifest, Record, read_manifest
+from signloom.data.skeleton import joints_of
 from signloom.errors import InputError
 from signloom.recipes import prepare as recipe
 from signloom.recipes.prepare import Preparation, prepare_corpus, read_failures
 from signloom.sources import read_source
+from signloom.steps.crop import SignerCrop
 from signloom.steps.flow import Flow, colour_wheel
+from signloom.steps.geometry import warp_frames
 from signloom.steps.pose import HolisticPose
 
 FRAMES = Preparation(streams=("frames",), shorter_px=96)
@@ -396,3 +399,68 @@ def test_flow_by_name_from_the_command_line(footage, tmp_path, signloom):
     assert list(manifest.meta["streams"]) == ["frames", "flow", "flow_view"]
     assert manifest.fingerprint("flow")["preset"] == "ultrafast"
     assert all(set(r.streams) == {"video", "frames", "flow", "flow_view"} for r in manifest)
+
+
+# --- the signer, cut out ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cut_out(footage, tmp_path_factory):
+    """One clip with its pose and the signer cut out, 128 px."""
+    source = read_source(footage, pattern="{signer}/{label}/{take}.mp4")
+    one = Manifest(source.records[:1], source.root, source.meta)
+    preparation = Preparation(streams=("pose", "signer"), crop=SignerCrop(size_px=128))
+    prepared, outcomes = prepare_corpus(one, tmp_path_factory.mktemp("cut out"), preparation, workers=0, quiet=True)
+    assert all(o.ok for o in outcomes), outcomes
+    return one, prepared, preparation
+
+
+def test_the_signer_is_cut_out_by_the_pose_and_the_same_way_in_use(cut_out):
+    source, prepared, preparation = cut_out
+    record = read_manifest(prepared.root).records[0]
+    matrix = np.array(record.extra["crop"])
+    pose = files.read_pose(prepared.root / record.streams["pose"])
+    # From the .pose file alone, with what the corpus says of its crop: what painting does.
+    crop = SignerCrop(**prepared.fingerprint("signer")["crop"])
+    assert crop == preparation.crop
+    assert (crop.matrix(joints_of(pose)) == matrix).all()
+    frames = files.read_video(prepared.root / record.streams["signer"]).frames_THWC
+    assert frames.shape == (record.n_frames, 128, 128, 3)
+    whole = files.read_video(source.records[0].path("video", source.root, "test")).frames_THWC
+    assert np.abs(frames.astype(int) - warp_frames(whole, matrix, 128)).mean() < 4
+
+
+def test_a_cut_out_signer_that_is_missing_is_made_again_to_the_same_bytes(cut_out, tmp_path):
+    source, prepared, preparation = cut_out
+    shutil.copytree(prepared.root, tmp_path / "c")
+    file = next((tmp_path / "c" / "signer").iterdir())
+    wanted = file.read_bytes()
+    file.unlink()
+    again, _ = prepare_corpus(source, tmp_path / "c", preparation, workers=0, quiet=True)
+    assert file.read_bytes() == wanted
+    assert again.records[0].extra["crop"] == prepared.records[0].extra["crop"]
+
+
+def test_another_stream_made_later_keeps_the_cut_out_signer_and_its_crop(cut_out, tmp_path):
+    source, prepared, _ = cut_out
+    shutil.copytree(prepared.root, tmp_path / "c")
+    again, _ = prepare_corpus(source, tmp_path / "c", FRAMES, workers=0, quiet=True)
+    record = again.records[0]
+    assert set(record.streams) == {"video", "pose", "frames", "signer"}
+    assert record.extra["crop"] == prepared.records[0].extra["crop"]
+    assert again.fingerprint("signer") == prepared.fingerprint("signer")
+
+
+def test_without_the_pose_or_shoulders_nothing_can_be_cut_out(cut_out, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="add 'pose' to --streams"):
+        Preparation(streams=("signer",))
+    source, _, preparation = cut_out
+
+    def blind(self, frames, fps, extract=HolisticPose.extract):
+        pose = extract(self, frames, fps)
+        pose.body.confidence[:, :, 11:13] = 0  # the shoulders
+        return pose
+
+    monkeypatch.setattr(HolisticPose, "extract", blind)
+    with pytest.raises(InputError, match="1 no-shoulders"):
+        prepare_corpus(source, tmp_path, preparation, workers=0, quiet=True)

@@ -1,4 +1,4 @@
-"""From raw clips to the streams that models read: poses, frames resized once, and their optical flow."""
+"""From raw clips to the streams that models read: poses, frames resized once, optical flow, the signer cut out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from signloom.data.manifest import FILE_NAME, Manifest, Record, atomic_write, cl
 from signloom.data.mapping import Outcome, Task, file_stamp, fingerprint_hash, map_clips
 from signloom.data.skeleton import PARTS, joints_of, shoulder_width_px
 from signloom.errors import InputError, MediaError, MissingStreamError
+from signloom.steps.crop import SignerCrop
 from signloom.steps.flow import Flow, colour_wheel
 from signloom.steps.pose import HolisticPose
 
-STREAMS = ("pose", "frames", "flow", "flow_view")
-SUFFIXES = {"pose": ".pose", "frames": ".mp4", "flow": ".mp4", "flow_view": ".mp4"}
+STREAMS = ("pose", "frames", "flow", "flow_view", "signer")
+SUFFIXES = {"pose": ".pose", "frames": ".mp4", "flow": ".mp4", "flow_view": ".mp4", "signer": ".mp4"}
 SOURCES_OF_POSE = ("video", "pose", "landmarks")
 FRAMES_VERSION = 2
 FLOW_VIEW_VERSION = 1
@@ -30,6 +31,8 @@ FAILURES_FILE = "failures.jsonl"
 
 # x264's "veryfast" halves the time of "medium" for files as large, .6 dB further from the source.
 _FRAMES_PRESET = "veryfast"
+# What a painter is to reproduce is kept finer than what a recogniser looks at.
+_SIGNER_CRF = 12
 # Resized frames of a clip up to this size wait in memory until its constant rate is known; longer clips are decoded
 # again.
 _WAITING_BYTES = 1 << 27
@@ -43,12 +46,14 @@ class Preparation:
     key frame every ``keyframe_every`` frames, for quick random access. ``pose`` comes from ``estimator`` where the
     clip is video, and is imported where it is a ``.pose`` file or a landmark table. ``flow`` is that of the resized
     frames before they are compressed, 8-bit between ±its limit (:mod:`signloom.data.flow_file`); ``flow_view`` shows
-    it in colours. Flow in body units needs ``pose`` among the streams.
+    it in colours. ``signer`` is the square that ``crop`` cuts around the signer, for painting. Flow in body units and
+    ``signer`` need ``pose`` among the streams.
     """
 
     streams: tuple[str, ...] = ("pose",)
     estimator: HolisticPose = field(default_factory=HolisticPose)
     flow: Flow = field(default_factory=Flow)
+    crop: SignerCrop = field(default_factory=SignerCrop)
     shorter_px: int = 256
     crf: int = 18
     keyframe_every: int = 12
@@ -62,6 +67,8 @@ class Preparation:
             raise InputError("a view of the flow needs the flow: add 'flow' to --streams")
         if "flow" in self.streams and self.flow.units == "body" and "pose" not in self.streams:
             raise InputError("flow in body units needs the signer's pose: add 'pose' to --streams")
+        if "signer" in self.streams and "pose" not in self.streams:
+            raise InputError("the signer is cut out by the pose: add 'pose' to --streams")
 
     def fingerprints(self) -> dict[str, dict[str, Any]]:
         """For each stream made from video, what makes it."""
@@ -83,6 +90,14 @@ class Preparation:
                 made["flow"]["pose"] = made["pose"]
         if "flow_view" in self.streams:
             made["flow_view"] = {"extractor": "colour-wheel", "flow": made["flow"], "version": FLOW_VIEW_VERSION}
+        if "signer" in self.streams:
+            made["signer"] = {
+                **self.crop.fingerprint(),
+                "crf": _SIGNER_CRF,
+                "keyframe_every": self.keyframe_every,
+                "preset": _FRAMES_PRESET,
+                "pose": made["pose"],
+            }
         return made
 
 
@@ -139,7 +154,7 @@ def prepare_corpus(
                     n_frames=value["n_frames"],
                     fps=value["fps"],
                     content=value["content"],
-                    extra={**record.extra, "seen": value["seen"]},
+                    extra={**record.extra, "seen": value["seen"], **value.get("extra", {})},
                 )
             )
         else:
@@ -185,8 +200,10 @@ def _with_earlier(
         if old is not None and same_clip(record, old):
             paths = {s: (earlier.root / old.streams[s]).resolve() for s in also if s in old.streams}
             kept = {s: str(path) for s, path in paths.items() if path.exists()}
-            seen = {"seen": record.extra.get("seen") or old.extra.get("seen") or {}}
-            record = replace(record, streams={**record.streams, **kept}, extra={**record.extra, **seen})
+            about = {"seen": record.extra.get("seen") or old.extra.get("seen") or {}}
+            if "signer" in kept:
+                about["crop"] = old.extra["crop"]
+            record = replace(record, streams={**record.streams, **kept}, extra={**record.extra, **about})
             used |= set(kept)
         merged.append(record)
     together = {**{s: made for s, made in also.items() if s in used}, **streams}
@@ -267,7 +284,7 @@ def _prepare_video(
             message = f"clip '{record.id}': no person was found in any of {len(clip.times_s)} frames"
             raise MediaError(message, "no-signer")
         files.write_pose(out / names["pose"], pose)
-    elif missing - {"flow_view"}:
+    elif missing - {"flow_view"}:  # for the frames' times
         for _ in clip.first_reading():
             pass
     pose = files.read_pose(out / names["pose"]) if "pose" in names else None
@@ -281,6 +298,19 @@ def _prepare_video(
             "delete that file and prepare again",
             "bad-header",
         )
+    extra = {}
+    if "signer" in names:
+        extra["crop"] = _crop_matrix(record.id, preparation.crop, pose).tolist()
+    if "signer" in missing:
+        frames = preparation.crop.pictures(clip.as_filmed(info.fps), np.array(extra["crop"]))
+        files.write_video(
+            out / names["signer"],
+            frames,
+            info.fps,
+            crf=_SIGNER_CRF,
+            keyframe_every=preparation.keyframe_every,
+            preset=_FRAMES_PRESET,
+        )
     if missing & {"frames", "flow"}:
         _write_pictures(clip, {s: out / names[s] for s in missing}, info.fps, preparation, pose)
     if "flow_view" in missing:
@@ -292,6 +322,7 @@ def _prepare_video(
         "fps": info.fps,
         "seen": _seen(pose) if pose is not None else {},
         "fingerprints": fingerprints,
+        "extra": extra,
     }
 
 
@@ -337,6 +368,10 @@ class _Footage:
         for frame in _picked((f for _, f in self._read()), rows):
             yield files.resize_shorter_side(frame, self._preparation.shorter_px)
 
+    def as_filmed(self, fps: float) -> Iterator[np.ndarray]:
+        """The frames at a constant rate, as large as they are; decoded again. After :meth:`first_reading`."""
+        return _picked((f for _, f in self._read()), files.constant_rate(np.array(self.times_s), fps))
+
 
 def _write_pictures(
     clip: _Footage, missing: Mapping[str, Path], fps: float, preparation: Preparation, pose: Any
@@ -368,6 +403,13 @@ def _write_pictures(
                 if stream is None:
                     stream = flow.stream(shoulder_px=_shoulders(clip.id, pose, frame) if flow.units == "body" else None)
                 add_flow(stream.push(frame))
+
+
+def _crop_matrix(clip_id: str, crop: SignerCrop, pose: Any) -> np.ndarray:
+    try:
+        return crop.matrix(joints_of(pose))
+    except MediaError as error:
+        raise MediaError(f"clip '{clip_id}': {error}", error.reason) from error
 
 
 def _shoulders(clip_id: str, pose: Any, frame: np.ndarray) -> float:

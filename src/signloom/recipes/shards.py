@@ -32,6 +32,7 @@ from signloom.recipes.prepare import STREAMS
 from signloom.recipes.recognise import describe_corpus, describe_split, split_hash_of
 
 _TIMEOUT_S = 3600.0  # for a shard
+_UNREAD = ("flow_view", "signer")  # no recogniser reads them
 _TOLD = ("id", "label", "signer", "source", "split", "parent", "n_frames", "fps", "content", "licence", "consent")
 
 
@@ -52,7 +53,7 @@ def shard_corpus(
     missing, and the result is the same bytes. Raises LeakError for a split that leaks, MissingStreamError, InputError
     for clips without label or length and for a folder that holds other shards, MediaError when a file cannot be read.
     """
-    streams = tuple(streams or (s for s in STREAMS if s in manifest.meta.get("streams", {}) and s != "flow_view"))
+    streams = tuple(streams or (s for s in STREAMS if s in manifest.meta.get("streams", {}) and s not in _UNREAD))
     unknown = [s for s in streams if s not in STREAMS]
     if unknown or not streams or not shard_mb > 0:
         raise InputError(
