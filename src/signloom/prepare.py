@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom prepare WLASL_v0.3.json --source wlasl --out corpus/ --streams pose frames
   signloom prepare poses/ --source pose --out corpus/          import .pose files
   signloom prepare videos/ --out corpus/ --streams pose frames flow --shorter-px 128 --flow dis-fast
+  signloom prepare videos/ --out corpus/ --streams pose signer              to paint that signer
+  signloom prepare pairs/ --source pairs --out corpus/ --option size=256    pairs of stick figure and photograph
 
 Run again with another stream, it makes that stream alone and keeps what the corpus has. A killed run goes on where it
 was when the same command is given again. Clips that fail are listed, with reasons, in failures.jsonl; the exit code is
@@ -29,7 +31,9 @@ then 3."""
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
     )
-    parser.add_argument("--streams", nargs="+", default=["pose"], help="what to make: pose frames flow (default: pose)")
+    parser.add_argument(
+        "--streams", nargs="+", default=["pose"], help="what to make: pose frames flow signer (default: pose)"
+    )
     parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
     parser.add_argument("--shorter-px", type=int, default=256, help="shorter side of prepared frames (default: 256)")
     parser.add_argument(
@@ -42,6 +46,26 @@ then 3."""
         help="body: relative to the signer's shoulders, however near the camera (needs the stream pose)",
     )
     parser.add_argument("--flow-view", action="store_true", help="also write each clip's flow as a video in colours")
+    parser.add_argument(
+        "--signer-px",
+        type=int,
+        default=512,
+        metavar="PX",
+        help="side of the stream signer (default: 512); a signer who is smaller in the video is enlarged",
+    )
+    parser.add_argument(
+        "--shoulders",
+        type=float,
+        default=3.0,
+        metavar="WIDTHS",
+        help="how many shoulder widths the stream signer shows (default: 3)",
+    )
+    parser.add_argument(
+        "--background",
+        default="keep",
+        metavar="COLOUR",
+        help="what the stream signer has behind the signer: keep (default), black, white or a colour such as '#00ff00'",
+    )
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
     parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
@@ -51,13 +75,18 @@ then 3."""
 
 def run(args: argparse.Namespace) -> int:
     from signloom.data.files import Limits
+    from signloom.recipes.pairs import PairImport
     from signloom.recipes.prepare import FAILURES_FILE, Preparation, prepare_corpus
     from signloom.sources import describe_sources, parse_options, read_source
+    from signloom.steps.crop import SignerCrop
     from signloom.steps.flow import CHOICES, Flow
     from signloom.steps.pose import HolisticPose
 
+    if args.source == "pairs":
+        return _run_pairs(args)
     if args.source == "help":
         print(describe_sources())
+        print(f"pairs          {PairImport.summary}\n               options: {', '.join(PairImport.readers())}")
         return 0
     if args.flow == "help":
         print("\n".join(CHOICES))
@@ -68,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         streams=tuple(dict.fromkeys([*args.streams, *(["flow_view"] if args.flow_view else [])])),
         estimator=HolisticPose(face=args.face),
         flow=Flow.named(args.flow, units=args.flow_units),
+        crop=SignerCrop(size_px=args.signer_px, shoulders=args.shoulders, background=args.background),
         shorter_px=args.shorter_px,
         limits=Limits(max_frames=args.max_frames, max_seconds=args.timeout_s),
     )
@@ -106,6 +136,29 @@ def run(args: argparse.Namespace) -> int:
         more = f" ({len(failed) - 10} more)" if len(failed) > 10 else ""
         print(f"{len(failed)} clips failed{more}: see {args.out / FAILURES_FILE}", file=sys.stderr)
     return 3 if failed else 0
+
+
+def _run_pairs(args: argparse.Namespace) -> int:
+    from signloom.errors import InputError
+    from signloom.recipes.pairs import PairImport, import_pairs
+    from signloom.recipes.prepare import FAILURES_FILE
+    from signloom.sources import parse_options
+
+    if args.pattern is not None:
+        raise InputError("--pattern goes with source tree, not with 'pairs'")
+    corpus, failures = import_pairs(args.videos, args.out, PairImport.of_options(parse_options(args.option)))
+    if args.json:
+        clips = {r.id: {"frames": r.n_frames, "split": r.split, "signer": r.signer} for r in corpus}
+        print(json.dumps({"corpus": str(args.out), "clips": clips, "failed": len(failures)}, ensure_ascii=False))
+    else:
+        print(f"{args.out}: {len(corpus)} clips, {corpus.meta['streams']['signer']['size_px']} px")
+        for r in corpus:
+            print(f"  {r.id}: {r.n_frames} frames of {r.signer}{f', {r.split}' if r.split else ''}")
+    for row in failures[:10]:
+        print(f"  failed ({row['reason']}): {row['message']}", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} pictures failed: see {args.out / FAILURES_FILE}", file=sys.stderr)
+    return 3 if failures else 0
 
 
 def _remark(meta) -> None:

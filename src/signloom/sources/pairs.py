@@ -1,0 +1,112 @@
+"""Pairs of a stick figure and a photograph, one a frame: which file goes with which. Opens none of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from signloom.data.files import list_pictures
+from signloom.errors import InputError
+
+LAYOUTS = ("auto", "photo-left", "photo-right", "folders")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One frame: ``number`` as its name counts it, the file of the photograph and that of the stick figure.
+
+    Both are the same file where they stand side by side in one picture.
+    """
+
+    folder: str
+    number: int
+    photo: Path
+    skeleton: Path
+
+
+@dataclass(frozen=True)
+class PairList:
+    """The pairs of each recording place (a folder, or folders whose numbers go on from one to the next), by number.
+
+    ``alone`` are pictures whose other half is missing.
+    """
+
+    places: tuple[tuple[Pair, ...], ...]
+    side_by_side: bool
+    alone: tuple[Path, ...] = ()
+
+
+def list_pairs(
+    root: Path,
+    *,
+    layout: str = "auto",
+    skeleton: str = "skeleton",
+    photo: str = "signer",
+    folders: Sequence[str] = (),
+) -> PairList:
+    """The pairs below ``root``: two folders named ``skeleton`` and ``photo``, or pictures that hold both halves.
+
+    Side by side, they lie in ``root`` itself or in the folders in it, of which ``folders`` picks some. A clip may go on
+    from one folder to the next, as when somebody split frames and not clips: where one folder's numbers go on where
+    another's end, and no number stands in both, they are one place. Raises InputError for what is not there.
+    """
+    if layout not in LAYOUTS:
+        raise InputError(f"option layout: got '{layout}', expected one of {', '.join(LAYOUTS)}")
+    if not root.is_dir():
+        raise InputError(f"'{root}' is not a folder; source pairs wants one with pictures, or folders of them")
+    if layout == "auto" and (root / skeleton).is_dir() and (root / photo).is_dir():
+        layout = "folders"
+    if layout == "folders":
+        return _two_folders(root, root / skeleton, root / photo)
+    chosen = [root / name for name in folders] or [root, *sorted(p for p in root.iterdir() if p.is_dir())]
+    numbered = {}
+    for folder in chosen:
+        pictures = list_pictures(folder)
+        if pictures:
+            numbered[folder.name] = [Pair(folder.name, n, p, p) for n, p in _numbers(pictures).items()]
+        elif folders:
+            raise InputError(f"there is no picture in '{folder}'")
+    if not numbered:
+        raise InputError(f"there is no picture in '{root}' or the folders in it; nor '{skeleton}' beside '{photo}'")
+    return PairList(tuple(_places(list(numbered.values()))), side_by_side=True)
+
+
+def _two_folders(root: Path, skeleton: Path, photo: Path) -> PairList:
+    for folder in (skeleton, photo):
+        if not list_pictures(folder):
+            raise InputError(f"there is no picture in '{folder}'; name the two with the options skeleton= and photo=")
+    drawn, taken = _numbers(list_pictures(skeleton)), _numbers(list_pictures(photo))
+    both = sorted(set(drawn) & set(taken))
+    if not both:
+        raise InputError(f"no picture of '{photo}' has the number of one of '{skeleton}'")
+    alone = [f for mine, other in ((drawn, taken), (taken, drawn)) for n, f in mine.items() if n not in other]
+    pairs = tuple(Pair(root.resolve().name, n, taken[n], drawn[n]) for n in both)
+    return PairList((pairs,), side_by_side=False, alone=tuple(alone))
+
+
+def _numbers(pictures: Sequence[Path]) -> dict[int, Path]:
+    """The last number in each name; the place in natural order (from 1) where that does not tell them apart."""
+    found = [re.findall(r"\d+", p.stem) for p in pictures]
+    numbers = [int(f[-1]) if f else -1 for f in found]
+    if -1 in numbers or len(set(numbers)) < len(numbers):
+        numbers = list(range(1, len(pictures) + 1))
+    return dict(sorted(zip(numbers, pictures)))
+
+
+def _places(folders: list[list[Pair]]) -> list[tuple[Pair, ...]]:
+    """Folders, joined where the numbers of one go on in another and none is in both."""
+    places: list[list[Pair]] = []
+    for folder in folders:
+        joined = folder
+        while True:
+            ours = {p.number for p in joined}
+            near = {n + 1 for n in ours} | {n - 1 for n in ours}
+            other = next((p for p in places if not ours & (their := {q.number for q in p}) and near & their), None)
+            if other is None:
+                break
+            places.remove(other)
+            joined = [*other, *joined]
+        places.append(joined)
+    return [tuple(sorted(place, key=lambda pair: pair.number)) for place in places]
