@@ -130,7 +130,7 @@ def test_a_hand_found_in_one_frame_only_is_dropped(exact):
 def test_what_is_unsure_follows_what_is_sure(exact):
     xy, confidence = exact.xy_TJC.copy(), exact.confidence_TJ.copy()
     rows = np.array([10, 20])
-    xy[rows, WRIST] += 0.08 * shoulder_width_px(exact)
+    xy[rows, WRIST] += 0.06 * shoulder_width_px(exact)
     doubted = confidence.copy()
     doubted[rows, WRIST] = 0.1
     off = [

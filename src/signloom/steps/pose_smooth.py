@@ -24,7 +24,8 @@ class PoseSmooth:
 
     In this order: a hand found in a single frame only is dropped; a joint that is elsewhere for one frame
     (:func:`outliers`) is dropped; a joint absent for at most ``gap_s`` is interpolated, a hand's relative to its wrist;
-    a hand absent for at most ``carry_s`` is carried along with its wrist as in its nearest seen frame; longer gaps stay.
+    a hand absent for at most ``carry_s`` is carried along with its wrist as in its nearest seen frame; longer gaps
+    stay.
     Then every joint is replaced by a quadratic fitted to the frames around it (Savitzky & Golay 1964), weighted by
     confidence, which shifts nothing in time; fast joints keep the more of their own place the faster they are, since
     trembling does not show there and a rounded movement does.
