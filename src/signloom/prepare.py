@@ -61,6 +61,13 @@ then 3."""
         help="how many shoulder widths the stream signer shows (default: 3)",
     )
     parser.add_argument(
+        "--shoulders-at",
+        type=float,
+        default=0.42,
+        metavar="SHARE",
+        help="at what share of its height, from the top, the shoulders stand in the stream signer (default: 0.42)",
+    )
+    parser.add_argument(
         "--background",
         default="keep",
         metavar="COLOUR",
@@ -97,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         streams=tuple(dict.fromkeys([*args.streams, *(["flow_view"] if args.flow_view else [])])),
         estimator=HolisticPose(face=args.face),
         flow=Flow.named(args.flow, units=args.flow_units),
-        crop=SignerCrop(size_px=args.signer_px, shoulders=args.shoulders, background=args.background),
+        crop=SignerCrop(args.signer_px, args.shoulders, args.shoulders_at, args.background),
         shorter_px=args.shorter_px,
         limits=Limits(max_frames=args.max_frames, max_seconds=args.timeout_s),
     )
@@ -130,6 +137,14 @@ def run(args: argparse.Namespace) -> int:
         blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
         if blind:
             print(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
+        wide = {r.id: r.extra["crop_outside"] for r in prepared if r.extra.get("crop_outside", 0) > 0.1}
+        if wide:
+            worst = max(wide, key=wide.__getitem__)
+            print(
+                f"  in {len(wide)} clips the square around the signer reaches beyond the picture, where its edge is "
+                f"repeated; {wide[worst]:.0%} of it in {worst}. Show less: --shoulders {args.shoulders * 0.75:.2g}, or "
+                "move it: --shoulders-at"
+            )
     for outcome in failed[:10]:
         print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:

@@ -89,6 +89,14 @@ def test_pictures_move_with_the_joints():
     assert (square > 128).sum() < 0.02 * square.size
 
 
+def test_it_knows_how_much_of_it_lies_outside_the_picture():
+    crop, joints = SignerCrop(size_px=120, height=0.5), person(width=40, at=(60, 60))
+    matrix = crop.matrix(joints)  # a square from 0 to 120
+    assert crop.outside(matrix, 500, 120) == pytest.approx(0, abs=1e-6)
+    assert crop.outside(matrix, 120, 90) == pytest.approx(0.25)
+    assert crop.outside(matrix, 60, 60) == pytest.approx(0.75)
+
+
 def test_a_wall_of_one_colour_replaces_what_is_behind():
     crop = SignerCrop(size_px=64, background="#00ff00")
     noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)  # nobody is in it

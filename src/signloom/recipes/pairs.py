@@ -35,6 +35,7 @@ Box = tuple[int, int, int, int]
 
 _THUMB = 48  # frames are compared at so many pixels a side
 _LIT = 16  # grey levels; darker is the black that text is burned into
+_SEAM_PX = 2
 _HALF_LIT = 0.5  # a row or column of the photograph is lit at least so far, in one frame or another
 
 
@@ -292,7 +293,10 @@ def _photo_box(photo_lit: np.ndarray, drawing_lit: np.ndarray) -> Box:
     drawn = np.flatnonzero(drawing_lit[y0:y1].sum(0) > 2)
     if y1 - y0 < 16 or x1 - x0 < 16 or (len(drawn) and (drawn[0] < x0 - 8 or drawn[-1] >= x1 + 8)):
         raise InputError("no photograph was found on the black; say where it lies: --option photo_box=x0,y0,x1,y1")
-    return x0, y0, x1, y1
+    # Where it ends in black, compression has mixed the two.
+    height, width = photo_lit.shape
+    x0, y0 = x0 + _SEAM_PX * (x0 > 0), y0 + _SEAM_PX * (y0 > 0)
+    return x0, y0, x1 - _SEAM_PX * (x1 < width), y1 - _SEAM_PX * (y1 < height)
 
 
 def _longest(lit: np.ndarray) -> tuple[int, int]:

@@ -202,7 +202,7 @@ def _with_earlier(
             kept = {s: str(path) for s, path in paths.items() if path.exists()}
             about = {"seen": record.extra.get("seen") or old.extra.get("seen") or {}}
             if "signer" in kept:
-                about["crop"] = old.extra["crop"]
+                about |= {k: old.extra[k] for k in ("crop", "crop_outside") if k in old.extra}
             record = replace(record, streams={**record.streams, **kept}, extra={**record.extra, **about})
             used |= set(kept)
         merged.append(record)
@@ -298,9 +298,12 @@ def _prepare_video(
             "delete that file and prepare again",
             "bad-header",
         )
-    extra = {}
+    extra: dict[str, Any] = {}
     if "signer" in names:
-        extra["crop"] = _crop_matrix(record.id, preparation.crop, pose).tolist()
+        matrix = _crop_matrix(record.id, preparation.crop, pose)
+        size = pose.header.dimensions
+        outside = round(preparation.crop.outside(matrix, size.width, size.height), 3)
+        extra = {"crop": matrix.tolist(), "crop_outside": outside}
     if "signer" in missing:
         frames = preparation.crop.pictures(clip.as_filmed(info.fps), np.array(extra["crop"]))
         files.write_video(

@@ -79,6 +79,13 @@ class SignerCrop:
         place = translation(self.size_px / 2, self.size_px * self.height)
         return place @ scaling(self.size_px / (self.shoulders * width)) @ translation(-x, -y)
 
+    def outside(self, matrix: np.ndarray, width: int, height: int) -> float:
+        """The share of the square, cut by ``matrix``, that lies outside a picture of ``width`` × ``height``."""
+        x0, y0 = matrix[:2, 2]
+        x1, y1 = matrix[:2, :2] @ (width, height) + (x0, y0)
+        inside = [max(min(end, self.size_px) - max(start, 0), 0) for start, end in ((x0, x1), (y0, y1))]
+        return 1 - inside[0] * inside[1] / self.size_px**2
+
     def pictures(self, frames: Iterable[np.ndarray], matrix: np.ndarray) -> Iterator[np.ndarray]:
         """Each of ``frames`` (uint8 (H, W, 3) RGB) cut by ``matrix``, uint8 (size_px, size_px, 3), one at a time."""
         squares = (warp_frames(np.asarray(frame)[None], matrix, self.size_px)[0] for frame in frames)
