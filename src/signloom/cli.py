@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": "measure a recogniser on a split, with intervals and an HTML report; compare or fuse several",
     "crossval": "leave-one-signer-out or k-fold: train and measure once per fold and seed",
     "predict": "name the sign in raw video files",
+    "generate": "paint a signer from poses: .pose files or source video in, video out",
     "bench": "measure speed on this machine",
 }
 
