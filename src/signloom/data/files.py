@@ -268,11 +268,20 @@ def read_frames(
 
     Rows may repeat and come in any order. In a file of :func:`write_video` only what is needed is decoded: from the
     last key frame before each row. Others (with B-frames, or no index) are decoded from their start. One thread, for
-    loaders that read many clips side by side. Raises InputError for rows the clip does not have, MediaError for a
-    file that cannot be read.
+    loaders that read many clips side by side. Of a folder of pictures only those wanted are opened. Raises InputError
+    for rows the clip does not have, MediaError for a file that cannot be read.
     """
     if rows is None:
         return read_video(path, limits=limits).frames_THWC
+    if pictures := _pictures(path):
+        rows = [int(row) for row in rows]
+        if not rows or min(rows) < 0 or max(rows) >= len(pictures):
+            wanted = f"rows {min(rows)}–{max(rows)}" if rows else "no rows"
+            raise InputError(f"'{path}': asked for {wanted}; it has {len(pictures)} pictures, counted from 0")
+        once = {
+            row: next(_iterate_pictures(pictures, path, row, row + 1, None, limits))[1] for row in sorted(set(rows))
+        }
+        return np.stack([once[row] for row in rows])
     with _open_clip(path, limits) as clip:
         look: Look | None = None
 
