@@ -135,7 +135,7 @@ def draw_limbs(
         if value > 0:
             channel = canvases[LIMBS.index(limb)]
             stroke = np.zeros_like(channel)
-            cv2.line(stroke, fixed(a), fixed(b), round(255 * value), width, cv2.LINE_AA, 4)
+            cv2.line(stroke, fixed(a), fixed(b), (round(255 * value),), width, cv2.LINE_AA, 4)
             np.maximum(channel, stroke, out=channel)
 
     body_px, finger_px = max(1, round(size_px / 64)), max(1, round(size_px / 85))
