@@ -13,26 +13,30 @@ import signloom
 from signloom.data.manifest import atomic_write, write_json
 from signloom.errors import CheckpointError
 from signloom.models import ARCHITECTURES, build
+from signloom.steps.paint_input import PaintInput
 from signloom.steps.pose import same_estimator
 from signloom.steps.pose_input import PoseInput
 from signloom.steps.video_input import VideoInput
 
 FORMAT = "signloom-checkpoint"
 FORMAT_VERSION = 1
+INPUTS = {"pose": PoseInput, "video": VideoInput, "limbs": PaintInput}
+"""What is done to a clip before a model sees it, by what the model takes."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained model with everything needed to use it.
 
-    ``model`` is in eval mode. ``labels`` name the K logits. ``streams`` holds the fingerprint of each stream it was
-    trained on. Probabilities are ``softmax(logits / temperature)``, the temperature coming from validation.
+    ``model`` is in eval mode. ``labels`` name the K logits; a painter has none. ``streams`` holds the fingerprint of
+    each stream it was trained on. Probabilities are ``softmax(logits / temperature)``, the temperature coming from
+    validation.
     """
 
     architecture: str
     model: Any
     labels: tuple[str, ...]
-    inputs: PoseInput | VideoInput
+    inputs: PoseInput | VideoInput | PaintInput
     streams: Mapping[str, Mapping[str, Any]]
     temperature: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -118,7 +122,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
             )
         model = build(config["architecture"], config["model"])
         tensors = load_file(path / "model.safetensors")
-        inputs = {"pose": PoseInput, "video": VideoInput}[model.takes](**config["inputs"])
+        inputs = INPUTS[model.takes](**{k: tuple(v) if isinstance(v, list) else v for k, v in config["inputs"].items()})
     except (KeyError, TypeError, json.JSONDecodeError, AttributeError) as error:
         raise CheckpointError(f"'{path}/config.json' is broken: {type(error).__name__}: {error}") from error
     except (OSError, SafetensorError) as error:
