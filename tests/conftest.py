@@ -86,3 +86,55 @@ def moving_corpus(tmp_path_factory):
     made = {"frames": {"extractor": "frames-h264"}, "flow": {"extractor": "flow", "limit_px": 20.0}}
     write_manifest(Manifest(tuple(records), folder, {"name": "moving", "streams": made}), folder)
     return read_manifest(folder)
+
+
+@pytest.fixture(scope="session")
+def painting_corpus(tmp_path_factory):
+    """A painting corpus of 64 px: one signer before a grey wall, two clips to train and one to test. Do not change it.
+
+    Streams ``signer`` and ``skeleton`` (folders of PNG); the signer is skin where limbs are, and nothing else.
+    """
+    import cv2
+    import numpy as np
+
+    from signloom.data.files import write_picture
+    from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
+    from signloom.data.skeleton import INDEX, JOINTS, Joints
+    from signloom.steps.limbs import draw_limbs, stick_figure
+
+    folder, size = tmp_path_factory.mktemp("painting"), 64
+    records = []
+    for clip, (n, split) in {"a": (9, "train"), "b": (8, "train"), "c": (6, "test")}.items():
+        xy, present = np.zeros((n, len(JOINTS), 2), np.float32), np.zeros((n, len(JOINTS)), bool)
+
+        def put(name, x, y, xy=xy, present=present):
+            xy[:, INDEX[name], 0], xy[:, INDEX[name], 1] = x, y
+            present[:, INDEX[name]] = True
+
+        angle = np.linspace(0, 2, n) + ord(clip)
+        hand_x, hand_y = 26 + 8 * np.cos(angle), 44 + 8 * np.sin(angle)
+        put("nose", 32, 14)
+        for side, sign in (("left", 1), ("right", -1)):
+            put(f"{side}_shoulder", 32 + 11 * sign, 28)
+            put(f"{side}_elbow", 32 + 15 * sign, 44)
+        put("right_wrist", hand_x, hand_y)
+        put("right_root", hand_x, hand_y)
+        for k, finger in enumerate(("thumb", "index", "middle", "ring", "little")):
+            for bone in range(1, 5):
+                put(f"right_{finger}_{bone}", hand_x + 2 * (k - 2), hand_y - 2 * bone)
+        for name in (j for j in JOINTS if j.startswith("face_")):
+            along = 2 * np.pi * INDEX[name] / 27
+            put(name, 32 + 5 * np.cos(along), 14 + 6 * np.sin(along))
+        joints = Joints(xy, present, 10.0)
+        for t in range(n):
+            limbs = draw_limbs(joints, t, np.eye(3), size)
+            skin = cv2.dilate(limbs.max(-1), np.ones((3, 3), np.uint8))[..., None] / 255
+            picture = (120 + 90 * skin * np.array([1.0, 0.4, 0.1])).round().astype(np.uint8)
+            write_picture(folder / f"signer/{clip}/{t:03}.png", picture)
+            write_picture(folder / f"skeleton/{clip}/{t:03}.png", stick_figure(limbs))
+        streams = {s: f"{s}/{clip}" for s in ("signer", "skeleton")}
+        about = {"split": split, "n_frames": n, "fps": 10.0, "content": clip}
+        records.append(Record(clip, "SIGN", "one", streams=streams, **about))
+    made = {"signer": {"extractor": "signer-crop", "size_px": size}, "skeleton": {"extractor": "pairs"}}
+    write_manifest(Manifest(tuple(records), folder, {"name": "painting", "streams": made}), folder)
+    return read_manifest(folder)

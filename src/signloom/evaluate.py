@@ -10,8 +10,9 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure a recogniser on one split of a corpus, with intervals, per signer and per class. Several are compared "
-        "on the same clips or, with --fuse, fused: one answer from all, with weights fitted on the validation clips."
+        "Measure a recogniser on one split of a corpus, with intervals, per signer and per class; or a painter's "
+        "pictures against the real ones. Several recognisers are compared on the same clips or, with --fuse, fused: "
+        "one answer from all, with weights fitted on the validation clips."
     )
     parser.epilog = """examples:
   signloom evaluate runs/a corpus/                     the test split that `signloom train` kept in runs/a
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom evaluate runs/rgb runs/flow runs/pose corpus/ --fuse --save runs/all   fuse them, and keep that
   signloom evaluate runs/all corpus/                                              a saved fusion is a run too
   signloom evaluate loso/rgb loso/pose corpus/ --fuse --out loso/both             fuse cross-validations, fold by fold
+  signloom evaluate runs/me signer/                    a painter: its pictures beside the real ones
 
 Runs that are compared or fused must have been trained on the same split. Scores are kept in the run folders
 (scores-SPLIT.npz), so that another comparison does not read the clips again."""
@@ -52,12 +54,18 @@ def run(args: argparse.Namespace) -> int:
     from signloom.data.manifest import read_manifest
     from signloom.errors import InputError
     from signloom.recipes.fuse import fuse_crossvals, is_crossval, is_fusion
+    from signloom.recipes.paint import is_painter
 
     if args.save and not args.fuse:
         raise InputError("--save keeps a fusion; it goes with --fuse")
     if args.fuse and len(args.run) < 2:
         raise InputError(f"--fuse needs at least two runs; got '{args.run[0]}' and the corpus '{args.corpus}'")
     corpus = read_manifest(args.corpus)
+    painters = [folder for folder in args.run if is_painter(folder)]
+    if painters and len(args.run) > 1:
+        raise InputError(f"'{painters[0]}' is a painter; painters are measured one at a time")
+    if painters:
+        return _painter(args, corpus)
     crossvals = [folder for folder in args.run if is_crossval(folder)]
     if crossvals:
         single = [str(folder) for folder in args.run if folder not in crossvals]
@@ -106,6 +114,23 @@ def _one(args: argparse.Namespace, corpus: Any) -> int:
         checkpoint = replace(checkpoint, split={**checkpoint.split, **EVERY_CLIP})
     results = evaluate_run(checkpoint, corpus, args.on)
     return _tell(args, results, args.out or args.run[0], f"evaluation-{args.on}")
+
+
+def _painter(args: argparse.Namespace, corpus: Any) -> int:
+    from signloom.recipes.paint import evaluate_run, load_painter
+    from signloom.report.text import painter_lines
+
+    out = args.out or args.run[0]
+    corpus = _with_split(args, corpus)
+    results = evaluate_run(load_painter(args.run[0]), corpus, args.on, out, embed_clips=not args.no_clips)
+    file, page = out / f"evaluation-{args.on}.json", out / "report.html"
+    if args.json:
+        shown = {key: results[key] for key in ("figures", "n_clips", "n_frames", "interval", "on", "model")}
+        print(json.dumps({**shown, "results": str(file), "report": str(page)}, ensure_ascii=False))
+    else:
+        print("\n".join(painter_lines(results)))
+        print(f"figures: {file}\nreport:  {page}")
+    return 0
 
 
 def _fused(args: argparse.Namespace, corpus: Any) -> int:

@@ -1,4 +1,4 @@
-"""signloom train: a recogniser from a prepared corpus."""
+"""signloom train: a recogniser or painter from a prepared corpus."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Train a recogniser on the train split of a prepared corpus; validation picks the checkpoint."
+    parser.description = (
+        "Train a recogniser on the train split of a prepared corpus (validation picks the checkpoint), or a painter of "
+        "one signer or a few (--recipe paint)."
+    )
     parser.epilog = """examples:
   signloom train corpus/ --out runs/a                          signer-disjoint split, made here and kept in runs/a
   signloom train corpus/ --split splits/fold1.json --out runs/a --seed 1
   signloom train --recipe help                                 what can be trained
   signloom train corpus/ --recipe rgb --out runs/rgb --set inputs.n_frames=24 schedule.batch_size=8
   signloom train corpus/ --recipe i3d --weights rgb_imagenet.pt --out runs/i3d
+  signloom train signer/ --recipe paint --out runs/me          a painter; look at runs/me/look.png after a minute
+  signloom train signer/ --recipe paint --minutes 20 --out runs/me
   accelerate launch -m signloom train corpus/ --out runs/a     several GPUs or processes
 
 A killed run goes on where it was when the same command is given again, and ends the same. Progress:
@@ -39,6 +44,8 @@ tensorboard --logdir runs/a/log"""
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="make just so many epochs (a recipe's are prolonged for few clips)")
+    parser.add_argument("--steps", type=int, help="a painter: make just so many steps")
+    parser.add_argument("--minutes", type=float, help="a painter: train for so long instead of a number of steps")
     parser.add_argument("--batch-size", type=int, help="override the recipe's batch size")
     parser.add_argument("--learning-rate", type=float, help="override the recipe's learning rate")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="override the recipe's precision")
@@ -68,15 +75,22 @@ def run(args: argparse.Namespace) -> int:
     from signloom.data.shards import has_shards, read_shards
     from signloom.data.splits import write_split
     from signloom.errors import InputError
+    from signloom.learning.paint import PaintRecipe
     from signloom.recipes.presets import changed, recipe_named
     from signloom.recipes.recognise import choose_split, describe_split, train_run
 
     recipe = recipe_named(args.recipe)
+    paints = isinstance(recipe, PaintRecipe)
     changes = {
         name: value
-        for name in ("epochs", "batch_size", "learning_rate", "precision")
+        for name in ("epochs", "steps", "minutes", "batch_size", "learning_rate", "precision")
         if (value := getattr(args, name)) is not None
     }
+    foreign = {"epochs": "--steps"} if paints else {"steps": "--epochs", "minutes": "--epochs"}
+    if wrong := next((name for name in foreign if name in changes), None):
+        raise InputError(f"--{wrong}: recipe '{recipe.name}' counts otherwise; give {foreign[wrong]} instead")
+    if paints:
+        return _paint(args, changed(replace(recipe, schedule=replace(recipe.schedule, **changes)), args.set))
     if "epochs" in changes:
         changes |= {"least_steps": 0, "steps_per_class": 0}
     if args.compile:
@@ -126,5 +140,44 @@ def run(args: argparse.Namespace) -> int:
             f"{summary['checkpoint']}: {len(checkpoint.labels)} labels, {summary['train']} training clips, {measured} "
             f"({summary['split']} split). Next: signloom evaluate {args.out} "
             f"{'CORPUS (that the shards are of)' if has_shards(args.corpus) else args.corpus}"
+        )
+    return 0
+
+
+def _paint(args: argparse.Namespace, recipe) -> int:
+    from signloom.data.manifest import read_manifest
+    from signloom.data.splits import write_split
+    from signloom.errors import InputError
+    from signloom.recipes.paint import train_painter
+    from signloom.recipes.recognise import choose_split, describe_split
+
+    for name in ("weights", "teacher", "compile"):
+        if getattr(args, name):
+            raise InputError(f"--{name} does not go with recipe '{recipe.name}'")
+    corpus = read_manifest(args.corpus)
+    # A painter is of a signer, so a split by signer makes no sense: by clip, unless the corpus has a split of its own.
+    wanted = args.split
+    if wanted == "auto":
+        wanted = "given" if any(r.split for r in corpus) else "random"
+    corpus, split = choose_split(corpus, wanted, seed=args.seed)
+    checkpoint = train_painter(corpus, recipe, args.out, seed=args.seed, split=describe_split(split))
+    write_split(split, args.out / "split.json")
+    spent = json.loads((args.out / "run.json").read_text(encoding="utf-8"))
+    summary = {
+        "checkpoint": str(args.out / "checkpoint"),
+        "recipe": recipe.name,
+        "signers": list(checkpoint.inputs.signers),
+        "train": checkpoint.split["train"],
+        "steps": spent["steps"],
+        "seconds": spent["seconds"],
+        "look": str(args.out / "look.png"),
+    }
+    if args.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        print(
+            f"{summary['checkpoint']}: painted {spent['steps']} steps in {spent['seconds'] / 60:.1f} min; look at "
+            f"{summary['look']}. Next: signloom evaluate {args.out} {args.corpus}, or signloom generate {args.out} "
+            "some.pose --out painted/"
         )
     return 0

@@ -13,9 +13,9 @@ CODE = """
 import sys
 import torch
 from signloom import cli
-from signloom.learning import fit
+from signloom.learning import fit, paint
 torch.set_num_threads(1)
-fit.SAVE_EVERY_S = 0.0
+fit.SAVE_EVERY_S = paint.SAVE_EVERY_S = 0.0
 sys.exit(cli.main(sys.argv[1:]))
 """
 SAME = ("checkpoint/model.safetensors", "checkpoint/config.json", "history.json", "split.json")
@@ -28,9 +28,29 @@ def figures(run) -> dict:
 
 
 @pytest.mark.slow
-def test_killed_anywhere_it_ends_the_same(pose_corpus, tmp_path, start):
+@pytest.mark.parametrize("what", ["recogniser", "painter"])
+def test_killed_anywhere_it_ends_the_same(what, pose_corpus, painting_corpus, tmp_path, start):
     def command(run):
-        return ("train", pose_corpus, "--out", run, "--epochs", 12, "--batch-size", 4, "--seed", 3)
+        if what == "recogniser":
+            return ("train", pose_corpus, "--out", run, "--epochs", 12, "--batch-size", 4, "--seed", 3)
+        settings = ("--set", "inputs.size_px=64", "model.widths=[8,8,8,8]", "losses.critic_from=0.2")
+        return (
+            "train",
+            painting_corpus.root,
+            "--recipe",
+            "paint",
+            "--out",
+            run,
+            "--steps",
+            60,
+            "--batch-size",
+            2,
+            "--precision",
+            "fp32",
+            "--seed",
+            3,
+            *settings,
+        )
 
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     code, _, err = start(*command(undisturbed), code=CODE).finish()

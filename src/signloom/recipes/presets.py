@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from signloom.errors import InputError
+from signloom.learning.paint import PaintLosses, PaintRecipe, PaintSchedule
 from signloom.learning.recipe import Recipe, Schedule
+from signloom.steps.limbs import palette
+from signloom.steps.paint_input import PaintAugment
 from signloom.steps.pose_input import PoseInput
 from signloom.steps.video_augment import VideoAugment
 from signloom.steps.video_input import VideoInput
@@ -290,19 +293,77 @@ RECIPES = {
 }
 
 
-def recipe_named(name: str) -> Recipe:
+# --- painting a signer --------------------------------------------------------------------------------------------
+
+
+def paint() -> PaintRecipe:
+    """Paints a signer from poses at 256 px, picture by picture from the last one; real time on a CPU."""
+    return PaintRecipe(name="paint")
+
+
+def paint_frames() -> PaintRecipe:
+    """The same without the last picture: each is painted from its pose alone. For comparison."""
+    return replace(paint(), name="paint-frames", model={"temporal": False})
+
+
+def pix2pix() -> PaintRecipe:
+    """pix2pix (Isola 2017) from a stick figure in colours, as published: U-Net of 54 M, PatchGAN, BCE + 100 L1."""
+    return PaintRecipe(
+        name="pix2pix",
+        architecture="pix2pix",
+        model={"palette": tuple(map(tuple, palette().tolist()))},
+        augment=PaintAugment(turn_deg=0, scale=0, shift=0, jitter=286 / 256 - 1),
+        losses=PaintLosses(
+            l1=100,
+            ssim=0,
+            edges=0,
+            parts=0,
+            bent=0,
+            motion=0,
+            critic=1,
+            face_critic=0,
+            hand_critic=0,
+            features=0,
+            critic_from=0,
+            bce=True,
+        ),
+        schedule=PaintSchedule(
+            steps=40_000,
+            batch_size=1,
+            learning_rate=2e-4,
+            critic_learning_rate=2e-4,
+            betas=(0.5, 0.999),
+            weight_decay=0,
+            warmup_steps=0,
+            decay="constant",
+            clip_norm=0,
+            ema=0,
+        ),
+    )
+
+
+PAINTERS = {make().name: make for make in (paint, paint_frames, pix2pix)}
+
+
+def recipe_named(name: str) -> Recipe | PaintRecipe:
     """The recipe called ``name``. Raises InputError that lists them all."""
-    if name not in RECIPES:
+    known = {**RECIPES, **PAINTERS}
+    if name not in known:
         raise InputError(f"unknown recipe '{name}'. There are:\n{describe_recipes()}")
-    return RECIPES[name]()
+    return known[name]()
 
 
 def describe_recipes() -> str:
     """A line for each recipe."""
-    return "\n".join(f"  {name:18} {(make.__doc__ or '').splitlines()[0]}" for name, make in RECIPES.items())
+    return "\n".join(
+        f"  {name:18} {(make.__doc__ or '').splitlines()[0]}" for name, make in {**RECIPES, **PAINTERS}.items()
+    )
 
 
-def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+AnyRecipe = TypeVar("AnyRecipe", Recipe, PaintRecipe)
+
+
+def changed(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
     """``recipe`` with settings such as ``inputs.n_frames=24`` or ``schedule.epochs=10`` put in.
 
     Values are JSON, or plain words. Raises InputError that lists the fields there are.

@@ -129,3 +129,38 @@ def _line(name: str, entry, note: str = "") -> str:
     entry = entry_of(entry)
     spread = f"[{interval(entry)}]" if interval(entry) else ""
     return f"  {name:<18} {percent(entry['value']):>6}  {spread:<14} {note}".rstrip()
+
+
+def painter_lines(results: Results) -> list[str]:
+    """How well a signer is painted, in a few lines: each measure beside what it has to beat."""
+    figures, others = results["figures"], ("mean frame", "nearest skeleton", "previous real frame")
+
+    def value(who: str, area: str, name: str) -> float | None:
+        return number_of(figures.get(who, {}).get(area, {}).get(name))
+
+    lines = [f"{results['n_clips']} clips, {results['n_frames']} frames of split '{results['on']}'"]
+    for area, name, title, digits in (
+        ("full", "psnr", "PSNR, whole frame", 2),
+        ("full", "ssim", "SSIM, whole frame", 3),
+        ("face", "psnr", "PSNR, face", 2),
+        ("hands", "psnr", "PSNR, hands", 2),
+    ):
+        ours = value("painted", area, name)
+        if ours is None:
+            continue
+        beside = [f"{who} {v:.{digits}f}" for who in others if (v := value(who, area, name)) is not None]
+        lines.append(f"{title:<24} {ours:.{digits}f}" + (f"   ({', '.join(beside)})" if beside else ""))
+    for area, name, title in (
+        ("face", "gradient_ratio", "sharpness of the face"),
+        ("hands", "gradient_ratio", "sharpness of the hands"),
+        ("motion", "warp_ratio", "flow-warp error"),
+        ("motion", "flicker_ratio", "flicker"),
+    ):
+        ours = value("painted", area, name)
+        if ours is not None:
+            lines.append(f"{title:<24} {ours:.2f} × the real frames'")
+    for name, title in (("hand_rate", "hands found again"), ("pck_20", "hand keypoints, PCK .2")):
+        ours, real = value("painted", "pose", name), value("real", "pose", name)
+        if ours is not None and real is not None:
+            lines.append(f"{title:<24} {ours:.3f}   (real frames {real:.3f})")
+    return lines

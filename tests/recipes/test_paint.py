@@ -1,0 +1,190 @@
+"""Training a painter and using it: whole runs on a tiny corpus."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from signloom.cli import main
+from signloom.data import files
+from signloom.errors import CheckpointError, DivergedError, InputError, LeakError
+from signloom.learning.checkpoint import load_checkpoint
+from signloom.learning.paint import PaintLosses, PaintSchedule
+from signloom.learning.pictures import psnr
+from signloom.recipes.paint import Painter, clips_of, load_painter, train_painter
+from signloom.recipes.presets import paint, paint_frames
+from signloom.steps.paint_input import PaintInput
+
+torch.set_num_threads(1)
+
+
+def tiny(recipe=None, steps=6, **schedule):
+    recipe = recipe or paint()
+    schedule = {"steps": steps, "batch_size": 2, "precision": "fp32", "warmup_steps": 2, **schedule}
+    return replace(
+        recipe,
+        inputs=PaintInput(size_px=64),
+        model={**recipe.model, "widths": (8, 16, 16, 16)},
+        schedule=PaintSchedule(**schedule),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(painting_corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    recipe = tiny(steps=250, learning_rate=4e-3, ema=0.9)
+    train_painter(painting_corpus, recipe, out, look_every_s=2.0, quiet=True)
+    return out
+
+
+def painted(painter, clip):
+    return np.stack(list(painter.paint(clip.limbs(t) for t in range(len(clip)))))
+
+
+def as_tensor(frames):
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+
+
+def test_it_learns_to_paint_a_clip_it_has_not_seen(trained, painting_corpus):
+    painter = load_painter(trained)
+    (clip,) = clips_of(painting_corpus.only("test"), 64, painter.signers)
+    real = clip.pictures(range(len(clip)))
+    wall = np.full_like(real, 120)
+    ours, empty = (float(psnr(as_tensor(x), as_tensor(real)).mean()) for x in (painted(painter, clip), wall))
+    assert ours > empty + 3
+
+
+def test_it_leaves_pictures_to_look_at_and_says_they_are_generated(trained):
+    import av
+
+    assert files.read_frames(trained / "look.png").shape[2] == 3 * 64
+    with av.open(str(trained / "look.mp4")) as video:
+        assert video.metadata["signloom_generated"] == "true"
+        assert "Generated" in video.metadata["comment"]
+
+
+def test_a_checkpoint_is_whole_and_holds_no_pickle(trained):
+    assert {p.name for p in (trained / "checkpoint").iterdir()} == {"model.safetensors", "config.json"}
+    checkpoint = load_checkpoint(trained)
+    assert checkpoint.inputs.size_px == 64
+    assert checkpoint.inputs.signers == ("one",)
+    assert not (trained / "state.pt").exists()
+
+
+def test_a_finished_run_is_loaded_and_another_is_refused(trained, painting_corpus):
+    again = train_painter(painting_corpus, tiny(steps=250, learning_rate=4e-3, ema=0.9), trained, quiet=True)
+    assert again.recipe["schedule"]["steps"] == 250
+    with pytest.raises(InputError, match="another recipe"):
+        train_painter(painting_corpus, tiny(steps=7), trained, quiet=True)
+
+
+def test_what_a_clip_looks_like_depends_on_what_was_painted_before(trained, painting_corpus):
+    """A temporal painter goes on from its last picture; one frame by itself is painted as a beginning."""
+    painter = load_painter(trained)
+    (clip,) = clips_of(painting_corpus.only("test"), 64, painter.signers)
+    alone = np.stack([next(painter.paint([clip.limbs(t)])) for t in range(len(clip))])
+    in_order = painted(painter, clip)
+    assert np.array_equal(alone[0], in_order[0])
+    assert not np.array_equal(alone[1:], in_order[1:])
+
+
+def test_only_train_and_val_are_opened(painting_corpus, tmp_path):
+    def moved(record):
+        if record.split != "test":
+            return record
+        return replace(record, streams={s: f"not/there/{s}" for s in record.streams})
+
+    blind = replace(painting_corpus, records=tuple(moved(r) for r in painting_corpus))
+    train_painter(blind, tiny(paint_frames(), steps=1), tmp_path / "run", quiet=True)
+
+
+def test_a_split_that_leaks_is_refused(painting_corpus, tmp_path):
+    same = replace(painting_corpus, records=tuple(replace(r, content="x") for r in painting_corpus))
+    with pytest.raises(LeakError):
+        train_painter(same, tiny(steps=1), tmp_path / "run", quiet=True)
+
+
+def test_a_clip_without_a_pose_is_refused(painting_corpus, tmp_path):
+    def bare(record):
+        return replace(record, streams={"signer": record.streams["signer"]})
+
+    corpus = replace(painting_corpus, records=tuple(bare(r) for r in painting_corpus))
+    corpus = replace(corpus, meta={**corpus.meta, "streams": {**corpus.meta["streams"], "pose": {}}})
+    with pytest.raises(InputError, match="needs stream 'pose'"):
+        train_painter(corpus, tiny(steps=1), tmp_path / "run", quiet=True)
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_last_good_state(painting_corpus, tmp_path, monkeypatch):
+    from signloom.learning import paint as learning
+
+    monkeypatch.setattr(learning, "SAVE_EVERY_S", 0.0)
+    good = learning.picture_loss
+
+    def spoilt(losses, lesson, painted, before, bent):
+        spoilt.calls += 1
+        loss = good(losses, lesson, painted, before, bent)
+        return loss * float("nan") if spoilt.calls > 3 else loss
+
+    spoilt.calls = 0
+    monkeypatch.setattr(learning, "picture_loss", spoilt)
+    with pytest.raises(DivergedError, match="Try a lower learning rate"):
+        train_painter(painting_corpus, tiny(steps=100), tmp_path / "run", quiet=True)
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert state["place"]["step"] == 3
+    assert all(torch.isfinite(v).all() for v in state["model"].values())
+
+
+def test_a_step_without_a_finite_gradient_changes_nothing(painting_corpus, tmp_path, monkeypatch):
+    from signloom.learning import paint as learning
+
+    good = learning.picture_loss
+    calls = []
+
+    def once(losses, lesson, painted, before, bent):
+        calls.append(0)
+        return good(losses, lesson, painted, before, bent) * (float("inf") if len(calls) == 2 else 1)
+
+    monkeypatch.setattr(learning, "picture_loss", once)
+    train_painter(painting_corpus, tiny(steps=5), tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["skipped_steps"] == 1
+
+
+@pytest.mark.slow
+def test_a_high_learning_rate_with_clipping_stays_finite(painting_corpus, tmp_path):
+    recipe = tiny(steps=400, learning_rate=0.05, critic_learning_rate=0.05)
+    checkpoint = train_painter(painting_corpus, replace(recipe, losses=PaintLosses(critic_from=0.0)), tmp_path / "run")
+    assert all(torch.isfinite(v).all() for v in checkpoint.model.state_dict().values())
+
+
+def test_train_speaks_of_painters(painting_corpus, tmp_path, capsys):
+    words = ["train", str(painting_corpus.root), "--recipe", "paint", "--steps", "2", "--batch-size", "2", "--json"]
+    words += ["--set", "inputs.size_px=64", "model.widths=[8,8,8,8]", "--out", str(tmp_path / "run")]
+    assert main(words) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["steps"] == 2
+    assert summary["signers"] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--epochs", "3"], "give --steps instead"),
+        (["--teacher", "x"], "--teacher does not go with recipe"),
+        (["--set", "losses.nonsense=1"], "no setting 'losses.nonsense'"),
+    ],
+)
+def test_options_that_do_not_go_with_a_painter(painting_corpus, tmp_path, capsys, extra, words):
+    assert main(["train", str(painting_corpus.root), "--recipe", "paint", "--out", str(tmp_path / "r"), *extra]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_recogniser_is_no_painter(tmp_path):
+    from signloom.learning.checkpoint import Checkpoint
+    from signloom.models import build
+    from signloom.steps.video_input import VideoInput
+
+    model = build("light3d", {"n_classes": 2})
+    with pytest.raises(CheckpointError, match="paints nothing"):
+        Painter(Checkpoint("light3d", model, ("a", "b"), VideoInput(), {}))
