@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom train corpus/ --recipe i3d --weights rgb_imagenet.pt --out runs/i3d
   signloom train signer/ --recipe paint --out runs/me          a painter; look at runs/me/look.png after a minute
   signloom train signer/ --recipe paint --minutes 20 --out runs/me
+  signloom train signer/ --recipe paint-512 --painter runs/me --out runs/me-512
   accelerate launch -m signloom train corpus/ --out runs/a     several GPUs or processes
 
 A killed run goes on where it was when the same command is given again, and ends the same. Progress:
@@ -53,6 +54,7 @@ tensorboard --logdir runs/a/log"""
         "--weights", type=Path, metavar="FILE", help="start from a reference network (I3D): .pt, .safetensors"
     )
     parser.add_argument("--teacher", type=Path, metavar="RUN", help="the flow run that recipe mars learns from")
+    parser.add_argument("--painter", type=Path, metavar="RUN", help="the painter that recipe paint-512 enlarges")
     parser.add_argument("--compile", action="store_true", help="run the model through torch.compile")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
@@ -81,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = recipe_named(args.recipe)
     paints = isinstance(recipe, PaintRecipe)
+    if args.painter and not paints:
+        raise InputError(f"--painter: recipe '{recipe.name}' paints nothing; leave it out")
     changes = {
         name: value
         for name in ("epochs", "steps", "minutes", "batch_size", "learning_rate", "precision")
@@ -160,7 +164,9 @@ def _paint(args: argparse.Namespace, recipe) -> int:
     if wanted == "auto":
         wanted = "given" if any(r.split for r in corpus) else "random"
     corpus, split = choose_split(corpus, wanted, seed=args.seed)
-    checkpoint = train_painter(corpus, recipe, args.out, seed=args.seed, split=describe_split(split))
+    checkpoint = train_painter(
+        corpus, recipe, args.out, seed=args.seed, split=describe_split(split), painter=args.painter
+    )
     write_split(split, args.out / "split.json")
     spent = json.loads((args.out / "run.json").read_text(encoding="utf-8"))
     summary = {

@@ -33,7 +33,7 @@ SIZE = 64
 def task(painting_corpus):
     train = painting_corpus.only("train")
     recipe = replace(paint(), inputs=PaintInput(size_px=SIZE), schedule=PaintSchedule(batch_size=3))
-    return PaintTask(PaintSet(clips_of(train, SIZE, train.signers)), recipe, temporal=True)
+    return PaintTask(PaintSet(clips_of(train, recipe.inputs, train.signers)), recipe, temporal=True)
 
 
 def same(a: Lesson, b: Lesson) -> bool:

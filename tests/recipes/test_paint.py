@@ -49,7 +49,7 @@ def as_tensor(frames):
 
 def test_it_learns_to_paint_a_clip_it_has_not_seen(trained, painting_corpus):
     painter = load_painter(trained)
-    (clip,) = clips_of(painting_corpus.only("test"), 64, painter.signers)
+    (clip,) = clips_of(painting_corpus.only("test"), painter.inputs, painter.signers)
     real = clip.pictures(range(len(clip)))
     wall = np.full_like(real, 120)
     ours, empty = (float(psnr(as_tensor(x), as_tensor(real)).mean()) for x in (painted(painter, clip), wall))
@@ -83,7 +83,7 @@ def test_a_finished_run_is_loaded_and_another_is_refused(trained, painting_corpu
 def test_what_a_clip_looks_like_depends_on_what_was_painted_before(trained, painting_corpus):
     """A temporal painter goes on from its last picture; one frame by itself is painted as a beginning."""
     painter = load_painter(trained)
-    (clip,) = clips_of(painting_corpus.only("test"), 64, painter.signers)
+    (clip,) = clips_of(painting_corpus.only("test"), painter.inputs, painter.signers)
     alone = np.stack([next(painter.paint([clip.limbs(t)])) for t in range(len(clip))])
     in_order = painted(painter, clip)
     assert np.array_equal(alone[0], in_order[0])

@@ -111,7 +111,7 @@ class PaintRecipe:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A batch: ``limbs`` (B, T, L, S, S) and ``pictures`` (B, T, 3, S, S) of up to T frames in a row, the last to be
+    """A batch: ``limbs`` (B, T, L, s, s) and ``pictures`` (B, T, 3, S, S) of up to T frames in a row, the last to be
     judged, the ones before to come from.
 
     ``moved`` (B, 2, 3) takes places of the changed picture to those of the unchanged one (for the background), as
@@ -171,12 +171,16 @@ class PaintTask:
 
     def _one(self, n: int, back: int, rng: np.random.Generator) -> tuple[Any, ...]:
         size = self.recipe.inputs.size_px
+        small = self.recipe.inputs.limbs_px or size
         first = self.train.first_of_clip(n)
         rows = [max(n - k, first) for k in range(back, -1, -1)]
-        matrix = self.recipe.augment.matrix(rng, size)
+        matrix = self.recipe.augment.matrix(rng, small)
         limbs = [self.train.limbs(r, matrix) for r in rows]
-        pictures = warp_frames(np.stack([self.train.picture(r) for r in rows]), matrix, size)
-        return np.stack(limbs), pictures, _grid_matrix(matrix, size), part_boxes(limbs[-1])
+        grow = np.diag([size / small, size / small, 1.0])
+        pictures = np.stack([self.train.picture(r) for r in rows])
+        pictures = warp_frames(pictures, grow @ matrix @ np.linalg.inv(grow), size)
+        boxes = {n: tuple(size // small * side for side in box) for n, box in part_boxes(limbs[-1]).items()}
+        return np.stack(limbs), pictures, _grid_matrix(matrix, small), boxes
 
 
 def _grid_matrix(matrix: np.ndarray, size: int) -> np.ndarray:
@@ -225,7 +229,10 @@ class Critics:
         """What critic ``head`` is shown of ``picture``, (N, 3 + L, H, W)."""
         import torch
 
-        both = torch.cat([picture, lesson.limbs[:, -1]], 1)
+        limbs = lesson.limbs[:, -1]
+        if limbs.shape[-1] != picture.shape[-1]:
+            limbs = torch.nn.functional.interpolate(limbs, size=picture.shape[-2:], mode="bilinear")
+        both = torch.cat([picture, limbs], 1)
         return both if head == "whole" else cut_parts(both, lesson.boxes, head)
 
     def own_loss(self, painted: Tensor, lesson: Lesson) -> Tensor:

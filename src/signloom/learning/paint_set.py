@@ -99,7 +99,7 @@ def _about_the_signer(limbs_HWL: np.ndarray) -> np.ndarray:
         top = up.min() - (up.max() - up.min()) / 2
         points.append(np.array([[across.min(), top], [across.max(), top]]))
     hull = cv2.convexHull(np.concatenate(points).astype(np.int32))
-    cv2.fillConvexPoly(mask, hull, 1)
+    cv2.fillConvexPoly(mask, hull, (1,))
     mask[rows.max() :, columns.min() : columns.max() + 1] = 1
     wider = 2 * round(size / 10) + 1
     return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wider, wider))).astype(bool)

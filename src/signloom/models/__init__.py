@@ -14,6 +14,7 @@ ARCHITECTURES = {
     "painter": ("signloom.models.painter", "Painter", "PainterConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
+    "upscaled": ("signloom.models.upscaled", "Upscaled", "UpscaledConfig"),
     "video_transformer": ("signloom.models.video_transformer", "VideoTransformer", "VideoTransformerConfig"),
 }
 

@@ -18,15 +18,14 @@ from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record, write_json
 from signloom.data.mapping import fingerprint_hash
 from signloom.data.skeleton import Joints, joints_of
-from signloom.errors import CheckpointError, InputError
-from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from signloom.errors import CheckpointError, InputError, LeakError
+from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_file
 from signloom.learning.paint import PaintLosses, PaintRecipe, PaintTask, fit_painter
 from signloom.learning.paint_set import PaintSet, background_of
 from signloom.learning.video_set import Memory, default_memory
 from signloom.models import build
 from signloom.recipes.recognise import describe_corpus, split_hash_of
-from signloom.steps.geometry import warp_frames
-from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure
+from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure, warp_limbs
 from signloom.steps.paint_input import PaintInput
 from signloom.steps.retarget import body_proportions
 
@@ -45,6 +44,7 @@ class CorpusClip:
     record: Record
     root: Path
     size_px: int
+    limbs_px: int
     stored_px: int
     identity: int = 0
     memory: Memory = field(default_factory=default_memory)
@@ -77,19 +77,13 @@ class CorpusClip:
         return resized(frames, self.size_px)
 
     def limbs(self, row: int, matrix: np.ndarray | None = None) -> np.ndarray:
-        change = np.eye(3) if matrix is None else matrix
         if "skeleton" in self.record.streams:
-            picture = self._skeleton(row)
-            if matrix is not None:
-                grown = len(picture) / self.size_px
-                scale = np.diag([grown, grown, 1.0])
-                # Outside the picture there is no limb: a black edge repeats as black unless a limb leaves the picture.
-                picture = warp_frames(picture[None], scale @ change @ np.linalg.inv(scale), len(picture))[0]
-            return limbs_of_picture(picture, self.size_px)
+            limbs = self._read_limbs(row)
+            return limbs if matrix is None else warp_limbs(limbs, matrix)
         joints, lines = self._pose
-        onto = change @ self._onto()
+        onto = self._onto(self.limbs_px) if matrix is None else matrix @ self._onto(self.limbs_px)
         here = self.record.first_frame + row
-        return draw_limbs(joints, here, onto, self.size_px, [(a[here], b[here]) for a, b in lines])
+        return draw_limbs(joints, here, onto, self.limbs_px, [(a[here], b[here]) for a, b in lines])
 
     def before(self) -> np.ndarray | None:
         """The picture before the clip's first in its recording; None where there is none."""
@@ -103,7 +97,7 @@ class CorpusClip:
         if "skeleton" in self.record.streams:
             return None
         joints, _ = self._pose
-        onto = self._onto()
+        onto = self._onto(self.size_px)
         rows = slice(self.record.first_frame, self.record.first_frame + len(self))
         return Joints(
             (joints.xy_TJC[rows] @ onto[:2, :2].T + onto[:2, 2]).astype(np.float32),
@@ -112,9 +106,9 @@ class CorpusClip:
             None if joints.confidence_TJ is None else joints.confidence_TJ[rows],
         )
 
-    def _onto(self) -> np.ndarray:
-        """From pixels of the pose to those of the clip's pictures, 3×3."""
-        shrink = self.size_px / self.stored_px
+    def _onto(self, size_px: int) -> np.ndarray:
+        """From pixels of the pose to those of the signer's square at ``size_px``, 3×3."""
+        shrink = size_px / self.stored_px
         return np.diag([shrink, shrink, 1.0]) @ np.array(self.record.extra["crop"], np.float64)
 
     @cached_property
@@ -122,12 +116,13 @@ class CorpusClip:
         pose = files.read_pose(self.record.path("pose", self.root, "a painter"))
         return joints_of(pose), face_lines(pose)
 
-    def _skeleton(self, row: int) -> np.ndarray:
+    def _read_limbs(self, row: int) -> np.ndarray:
         key = (self.id, row)
         held = self.memory.get(key)
         if held is None:
             path = self.record.path("skeleton", self.root, "a painter")
-            held = files.read_frames(path, [self.record.first_frame + row])[0]
+            picture = files.read_frames(path, [self.record.first_frame + row])[0]
+            held = limbs_of_picture(picture, self.limbs_px)
             if not self.memory.full:
                 self.memory.put(key, held)
         return held
@@ -143,15 +138,16 @@ def resized(frames_THWC: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def clips_of(
-    manifest: Manifest, size_px: int, signers: Sequence[str], memory: Memory | None = None
+    manifest: Manifest, inputs: PaintInput, signers: Sequence[str], memory: Memory | None = None
 ) -> list[CorpusClip]:
-    """The clips of ``manifest`` at ``size_px``, each with its signer's place among ``signers``."""
+    """The clips of ``manifest`` at the sizes of ``inputs``, each with its signer's place among ``signers``."""
     stored_px = int(manifest.fingerprint("signer")["size_px"])
     memory = memory or default_memory()
     place = {signer: k for k, signer in enumerate(signers)}
     if strangers := sorted({r.signer or "" for r in manifest} - place.keys()):
         raise InputError(f"signer '{strangers[0]}' of '{manifest.root}' is none of the painter's: {', '.join(signers)}")
-    return [CorpusClip(r, manifest.root, size_px, stored_px, place[r.signer or ""], memory) for r in manifest]
+    sizes = (inputs.size_px, inputs.limbs_px or inputs.size_px, stored_px)
+    return [CorpusClip(r, manifest.root, *sizes, place[r.signer or ""], memory) for r in manifest]
 
 
 def how_standing(manifest: Manifest) -> str:
@@ -169,6 +165,7 @@ def train_painter(
     *,
     seed: int = 0,
     split: Mapping[str, Any] | None = None,
+    painter: Path | None = None,
     look_every_s: float = 300.0,
     quiet: bool = False,
 ) -> Checkpoint:
@@ -176,16 +173,25 @@ def train_painter(
 
     After a minute, and then every ``look_every_s`` seconds, ``out`` holds a usable checkpoint, ``look.png`` (pose,
     painted, real) and ``look.mp4``, of validation clips where there are any. Only clips of the splits train and val are
-    opened. A finished run is loaded again instead of repeated; a killed one goes on where it was.
+    opened. A finished run is loaded again instead of repeated; a killed one goes on where it was. ``painter`` is the
+    run whose painter a recipe that enlarges one begins with; LeakError when it was trained on another split.
     """
     import torch
 
+    enlarges = recipe.architecture == "upscaled"
+    if enlarges == (painter is None):
+        raise InputError(
+            f"recipe '{recipe.name}' enlarges a finished painter: give its run folder as --painter"
+            if enlarges
+            else f"--painter: recipe '{recipe.name}' begins with no other painter (paint-512 does); leave it out"
+        )
     refuse_leaks(manifest)
     train = manifest.only("train")
     signers = tuple(sorted({r.signer or "" for r in train}))
     stream = how_standing(train)
     fingerprints = {s: dict(manifest.fingerprint(s)) for s in ("signer", stream)}
-    run_hash = fingerprint_hash(recipe.as_dict(), manifest.corpus_hash(), split_hash_of(manifest), seed)
+    begins_with = [files.content_hash(weights_file(painter))] if painter is not None else []
+    run_hash = fingerprint_hash(recipe.as_dict(), manifest.corpus_hash(), split_hash_of(manifest), seed, *begins_with)
     folder, finished = out / "checkpoint", out / "run.json"
     if finished.exists():
         if json.loads(finished.read_text(encoding="utf-8"))["run_hash"] == run_hash:
@@ -198,13 +204,20 @@ def train_painter(
 
     size = recipe.inputs.size_px
     memory = default_memory()
-    clips = clips_of(train, size, signers, memory)
-    shown = clips_of(manifest.where(lambda r: r.split == "val" and (r.signer or "") in signers), size, signers, memory)
+    clips = clips_of(train, recipe.inputs, signers, memory)
+    val = manifest.where(lambda r: r.split == "val" and (r.signer or "") in signers)
+    shown = clips_of(val, recipe.inputs, signers, memory)
     frames = PaintSet(clips, memory)
     torch.manual_seed(seed)
-    config = {**recipe.model, "size_px": size, "n_identities": len(signers)}
-    model = build(recipe.architecture, config)
-    if hasattr(model, "background"):
+    if painter is not None:
+        small = _painter_to_enlarge(painter, manifest, recipe, signers)
+        config = {**recipe.model, "painter": tuple(asdict(small.model.config).items())}
+        model = build(recipe.architecture, config)
+        model.painter.load_state_dict(small.model.state_dict())
+    else:
+        config = {**recipe.model, "size_px": size, "n_identities": len(signers)}
+        model = build(recipe.architecture, config)
+    if painter is None and hasattr(model, "background"):
         with torch.no_grad():
             for k in range(len(signers)):
                 rows = np.flatnonzero(frames.identity_N == k)
@@ -257,6 +270,26 @@ def train_painter(
     write_json(finished, {"run_hash": run_hash, "seed": seed, **spent})
     (out / "state.pt").unlink(missing_ok=True)
     return load_checkpoint(folder)
+
+
+def _painter_to_enlarge(folder: Path, manifest: Manifest, recipe: PaintRecipe, signers: Sequence[str]) -> Checkpoint:
+    """The painter of a run, for one of twice its size. It must not have learnt from clips this run is not to know."""
+    known = load_checkpoint(folder)
+    if known.architecture != "painter":
+        raise InputError(f"--painter '{folder}' is a '{known.architecture}'; expected a run of --recipe paint")
+    if 2 * known.inputs.size_px != recipe.inputs.size_px or known.inputs.size_px != recipe.inputs.limbs_px:
+        raise InputError(
+            f"--painter '{folder}' paints {known.inputs.size_px} px; recipe '{recipe.name}' doubles "
+            f"{recipe.inputs.size_px // 2} px. Set inputs.size_px and inputs.limbs_px to go with it"
+        )
+    if known.inputs.signers != tuple(signers):
+        raise InputError(f"--painter '{folder}' paints {known.inputs.signers}, the corpus has {tuple(signers)}")
+    if known.split.get("hash") != split_hash_of(manifest):
+        raise LeakError(
+            f"--painter '{folder}' was trained on another split than this run's: it may know its test clips. Train "
+            "both on the same split (--split RUN/split.json)"
+        )
+    return known
 
 
 def build_critics(losses: PaintLosses, architecture: str, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -361,7 +394,11 @@ def is_painter(folder: Path) -> bool:
     """Whether ``folder`` is a run or checkpoint of a painter."""
     for file in (folder / "config.json", folder / "checkpoint" / "config.json"):
         if file.exists():
-            return json.loads(file.read_text(encoding="utf-8")).get("architecture") in ("painter", "pix2pix")
+            return json.loads(file.read_text(encoding="utf-8")).get("architecture") in (
+                "painter",
+                "pix2pix",
+                "upscaled",
+            )
     return False
 
 
@@ -378,8 +415,8 @@ def evaluate_run(
     for stream in painter.checkpoint.streams:
         painter.checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
     known = manifest.where(lambda r: (r.signer or "") in painter.signers)
-    clips = clips_of(known.only(on), painter.size_px, painter.signers)
-    train = clips_of(known.where(lambda r: r.split == "train"), painter.size_px, painter.signers)
+    clips = clips_of(known.only(on), painter.inputs, painter.signers)
+    train = clips_of(known.where(lambda r: r.split == "train"), painter.inputs, painter.signers)
 
     def painted(clip: CorpusClip) -> PaintedClip:
         rows = range(len(clip))

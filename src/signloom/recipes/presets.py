@@ -11,7 +11,7 @@ from signloom.errors import InputError
 from signloom.learning.paint import PaintLosses, PaintRecipe, PaintSchedule
 from signloom.learning.recipe import Recipe, Schedule
 from signloom.steps.limbs import palette
-from signloom.steps.paint_input import PaintAugment
+from signloom.steps.paint_input import PaintAugment, PaintInput
 from signloom.steps.pose_input import PoseInput
 from signloom.steps.video_augment import VideoAugment
 from signloom.steps.video_input import VideoInput
@@ -342,7 +342,18 @@ def pix2pix() -> PaintRecipe:
     )
 
 
-PAINTERS = {make().name: make for make in (paint, paint_frames, pix2pix)}
+def paint_512() -> PaintRecipe:
+    """A finished painter of 256 px (--painter RUN) at 512 px: learns what bicubic enlargement lacks."""
+    return PaintRecipe(
+        name="paint-512",
+        architecture="upscaled",
+        inputs=PaintInput(size_px=512, limbs_px=256),
+        losses=PaintLosses(face_critic=0, hand_critic=0),
+        schedule=PaintSchedule(steps=1500, batch_size=2, learning_rate=1e-3),
+    )
+
+
+PAINTERS = {make().name: make for make in (paint, paint_frames, paint_512, pix2pix)}
 
 
 def recipe_named(name: str) -> Recipe | PaintRecipe:

@@ -16,6 +16,7 @@ import numpy as np
 
 from signloom.data.skeleton import INDEX, Joints, joints_of
 from signloom.errors import InputError
+from signloom.steps.geometry import translation
 
 if TYPE_CHECKING:
     from pose_format import Pose
@@ -116,7 +117,7 @@ def draw_limbs(
     """
     import cv2
 
-    canvases = np.zeros((len(LIMBS), size_px, size_px), np.uint8)
+    strokes: list[tuple[float, str, tuple[int, int], tuple[int, int], int]] = []
     xy = joints.xy_TJC[t].astype(np.float64) @ matrix[:2, :2].T + matrix[:2, 2]
     sure = joints.present_TJ[t].astype(np.float64)
     if joints.confidence_TJ is not None:
@@ -133,10 +134,7 @@ def draw_limbs(
 
     def line(limb: str, a, b, value: float, width: int) -> None:
         if value > 0:
-            channel = canvases[LIMBS.index(limb)]
-            stroke = np.zeros_like(channel)
-            cv2.line(stroke, fixed(a), fixed(b), (round(255 * value),), width, cv2.LINE_AA, 4)
-            np.maximum(channel, stroke, out=channel)
+            strokes.append((value, limb, fixed(a), fixed(b), width))
 
     body_px, finger_px = max(1, round(size_px / 64)), max(1, round(size_px / 85))
     for limb, start, end in _BODY_LINES:
@@ -157,7 +155,22 @@ def draw_limbs(
         for name, j in INDEX.items():
             if name.startswith("face_"):
                 line("face", xy[j], xy[j], sure[j], 2 * face_px)
+    canvases = np.zeros((len(LIMBS), size_px, size_px), np.uint8)
+    for value, limb, start_px, end_px, width in sorted(strokes):  # the brightest last: it hides the others
+        cv2.line(canvases[LIMBS.index(limb)], start_px, end_px, (round(255 * value),), width, cv2.LINE_AA, 4)
     return np.ascontiguousarray(canvases.transpose(1, 2, 0))
+
+
+def warp_limbs(limbs_HWL: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The limbs through ``matrix`` (3×3, pixels to pixels), at the same size; outside there are none."""
+    import cv2
+
+    size = len(limbs_HWL)
+    # OpenCV counts from the centre of the first pixel, and warps four channels at a time.
+    affine = (translation(-0.5, -0.5) @ matrix @ translation(0.5, 0.5))[:2]
+    groups = [np.ascontiguousarray(limbs_HWL[..., k : k + 4]) for k in range(0, limbs_HWL.shape[2], 4)]
+    warped = [cv2.warpAffine(g, affine, (size, size), flags=cv2.INTER_LINEAR) for g in groups]
+    return np.concatenate([w.reshape(size, size, -1) for w in warped], -1)
 
 
 def stick_figure(limbs_HWL: np.ndarray) -> np.ndarray:

@@ -16,12 +16,13 @@ from signloom.steps.geometry import about_centre, rotation, scaling, translation
 class PaintInput:
     """What surrounds a painter, kept in its checkpoint: what a pose goes through before the painter sees it.
 
-    ``size_px`` is the side of its square pictures. ``crop`` are the settings of the shoulder-normalised square that it
-    was trained on, None where the corpus came cut. ``proportions`` are the build of each of ``signers``, to which other
-    signers' poses are brought.
+    ``size_px`` is the side of its square pictures, ``limbs_px`` that of the limbs it takes (None: the same). ``crop``
+    are the settings of the shoulder-normalised square that it was trained on, None where the corpus came cut.
+    ``proportions`` are the build of each of ``signers``, to which other signers' poses are brought.
     """
 
     size_px: int = 256
+    limbs_px: int | None = None
     crop: Mapping[str, Any] | None = None
     signers: tuple[str, ...] = ("",)
     proportions: tuple[Mapping[str, Any] | None, ...] = (None,)

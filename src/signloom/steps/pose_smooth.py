@@ -11,7 +11,7 @@ import numpy as np
 from signloom.data.skeleton import INDEX, PARTS, Joints, shoulder_width_px
 from signloom.errors import InputError
 
-_WINDOW_S = 0.2  # to each side, at strength 1
+_WINDOW_S = 0.3  # to each side, at strength 1
 _FAST = 1.0  # shoulder widths per second: at this speed half of the smoothing is taken back
 _OUTLIER = 0.1  # shoulder widths: a joint that strays less from the frames around it is trembling, not an outlier
 _STRAY = 4.0
@@ -70,7 +70,7 @@ class PoseSmooth:
         track.fill(PARTS["body"], gap)
         for side in ("left", "right"):
             track.fill_hand(PARTS[f"{side}_hand"], INDEX[f"{side}_wrist"], gap, carry)
-        half = max(2, round(self.strength * _WINDOW_S * joints.fps))
+        half = max(1.0, self.strength * _WINDOW_S * joints.fps)
         weight = np.where(track.present, np.maximum(track.sure, 0.05), 0)
         calm, speed = local_quadratic(track.xy, weight, half)
         speed *= joints.fps / unit
@@ -165,15 +165,17 @@ def outliers(xy_TJC: np.ndarray, present_TJ: np.ndarray, least_px: float) -> np.
     return found
 
 
-def local_quadratic(xy_TJC: np.ndarray, weight_TJ: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+def local_quadratic(xy_TJC: np.ndarray, weight_TJ: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:
     """A quadratic fitted by weight to ``half`` frames before and after each: place (T, J, 2), speed per frame (T, J).
 
-    Frames count less the farther they are (tricube). With too few of them for a quadratic it is a line or a constant.
+    Frames count less the farther they are (tricube), so ``half`` need not be a whole number; at 1 places stay. With too
+    few frames for a quadratic it is a line or a constant.
     """
     n = len(xy_TJC)
     moments = np.zeros((*weight_TJ.shape, 5))
     sums = np.zeros((*weight_TJ.shape, 3, 2))
-    for lag in range(-half, half + 1):
+    reach = int(np.ceil(half))
+    for lag in range(-reach, reach + 1):
         here = slice(max(0, -lag), min(n, n - lag))
         there = slice(max(0, lag), min(n, n + lag))
         if here.start >= here.stop:
