@@ -13,9 +13,10 @@ from signloom.errors import InputError
 
 _WINDOW_S = 0.3  # to each side, at strength 1
 _FAST = 1.0  # shoulder widths per second: at this speed half of the smoothing is taken back
+_TURN_S = 0.08  # so long before and after it was fast, a joint is taken to be fast still
 _OUTLIER = 0.1  # shoulder widths: a joint that strays less from the frames around it is trembling, not an outlier
 _STRAY = 4.0
-_SURE = 0.5  # joints that an estimator is less sure of are smoothed although they are fast
+_SURE = 0.3  # joints that an estimator is less sure of are smoothed although they are fast
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class PoseSmooth:
         """``joints``, smoothed. Joints that are filled in are present, as sure as those they were filled from."""
         if not self.strength or not joints.present_TJ.any():
             return joints
+        from scipy.ndimage import maximum_filter1d
+
         # Without shoulders, about what they are of a signer in a frame.
         unit = shoulder_width_px(joints) or float(np.ptp(joints.xy_TJC[joints.present_TJ], axis=0).max()) / 4
         if not unit > 1e-6:
@@ -74,6 +77,8 @@ class PoseSmooth:
         weight = np.where(track.present, np.maximum(track.sure, 0.05), 0)
         calm, speed = local_quadratic(track.xy, weight, half)
         speed *= joints.fps / unit
+        # A fast hand stands still for a moment where it turns, and that is where it must not be rounded off.
+        speed = maximum_filter1d(speed, 2 * round(_TURN_S * joints.fps) + 1, axis=0)
         for side in ("left", "right"):
             part = PARTS[f"{side}_hand"]
             # A hand that moves as a whole keeps its shape.
