@@ -35,8 +35,8 @@ _LENGTHS: Mapping[str, tuple[tuple[tuple[str, str], ...], int]] = {
 }
 _HEAD = [INDEX[n] for n in BODY_JOINTS if n.endswith(("_eye", "_ear"))] + [INDEX[n] for n in FACE_JOINTS]
 # A hand that is nearer to the face than this many eye distances goes with the face; farther than that, with its arm.
-_AT_FACE = (2.0, 4.0)
-_AT_HAND = (0.1, 0.6)  # the same for hand and hand, in shoulder widths
+_AT_FACE = (1.5, 6.0)
+_AT_HAND = (0.0, 0.8)  # the same for hand and hand, in shoulder widths
 
 
 @dataclass(frozen=True)
