@@ -18,11 +18,11 @@ TOLERANCE = 1e-4
 def export_painter(painter: Painter, file: Path) -> Path:
     """Write ``painter`` as ``file`` (.onnx) and check it against PyTorch: at most 1e-4 apart.
 
-    Inputs: ``limbs`` float (1, L, S, S) from 0 to 1, ``identity`` int64 (1,), and for a temporal painter ``first``
-    float (1,), 1 for the first frame of a clip and else 0, and ``last`` (1, 3, S, S), the picture before (any, where
-    ``first`` is 1). Output: ``picture`` (1, 3, S, S) from 0 to 1, the next ``last``. The metadata say how to use it and
-    that its pictures are generated. Raises MissingExtraError without onnx, SignloomError when the file gives other
-    pictures.
+    Inputs: ``limbs`` float (1, L, s, s) from 0 to 1, ``identity`` int64 (1,), and for a temporal painter ``first``
+    float (1,), 1 for the first frame of a clip and else 0, and ``last`` (1, 3, s, s), the ``next`` of the frame before
+    (any, where ``first`` is 1). Outputs: ``picture`` (1, 3, S, S) from 0 to 1, and ``next`` for a temporal painter. The
+    metadata say how to use it and that its pictures are generated. Raises MissingExtraError without onnx, SignloomError
+    when the file gives other pictures.
     """
     try:
         import onnx
@@ -34,7 +34,7 @@ def export_painter(painter: Painter, file: Path) -> Path:
     import torch
 
     model = painter.model.to("cpu").eval()
-    temporal = bool(getattr(model.config, "temporal", False))
+    temporal = _temporal(model)
     exported = _stateless(model, temporal)
     inputs = example_inputs(model)
     names = list(inputs)
@@ -42,7 +42,7 @@ def export_painter(painter: Painter, file: Path) -> Path:
         exported,
         tuple(torch.from_numpy(inputs[n]) for n in names),
         input_names=names,
-        output_names=["picture"],
+        output_names=["picture", "next"] if temporal else ["picture"],
         dynamo=True,
         verbose=False,
         optimize=True,
@@ -75,20 +75,24 @@ def _stateless(model: Any, temporal: bool) -> Any:
                 return self.model(limbs, None, identity)[0]
             # Before the first picture there was the empty background.
             before = torch.lerp(last, self.model.background[identity], first[:, None, None, None])
-            return self.model(limbs, before, identity)[0]
+            return self.model(limbs, before, identity)
 
     return Stateless().eval()
+
+
+def _temporal(model: Any) -> bool:
+    return bool(getattr(getattr(model, "painter", model).config, "temporal", False))
 
 
 def example_inputs(model: Any, seed: int = 0) -> dict[str, np.ndarray]:
     """Random inputs of the right shapes for the exported form of ``model``, by name."""
     rng = np.random.default_rng(seed)
-    size, n_limbs = model.config.size_px, model.config.n_limbs
+    size, n_limbs = getattr(model, "painter", model).config.size_px, model.config.n_limbs
     inputs = {
         "limbs": rng.random((1, n_limbs, size, size), np.float32),
         "identity": np.zeros(1, np.int64),
     }
-    if getattr(model.config, "temporal", False):
+    if _temporal(model):
         inputs |= {"first": np.zeros(1, np.float32), "last": rng.random((1, 3, size, size), np.float32)}
     return inputs
 
@@ -105,9 +109,10 @@ def _check(exported: Any, names: list[str], inputs: dict[str, np.ndarray], file:
     for first in (1.0, 0.0):
         values = {n: np.full_like(v, first) if n == "first" else v for n, v in inputs.items()}
         with torch.inference_mode():
-            wanted = exported(*(torch.from_numpy(values[n]) for n in names)).numpy()
+            wanted = exported(*(torch.from_numpy(values[n]) for n in names))
+        wanted = wanted[0] if isinstance(wanted, tuple) else wanted
         taken = {i.name: values[i.name] for i in session.get_inputs()}
-        apart = float(np.abs(wanted - session.run(None, taken)[0]).max())
+        apart = float(np.abs(wanted.numpy() - session.run(["picture"], taken)[0]).max())
         if not apart <= TOLERANCE:
             raise SignloomError(
                 f"'{file}' gives pictures {apart:.2g} apart from PyTorch's (at most {TOLERANCE:g} wanted); do not use "
