@@ -18,6 +18,7 @@ from signloom.data.skeleton import joints_of
 from signloom.learning.checkpoint import Checkpoint, save_checkpoint
 from signloom.models import build
 from signloom.recipes.generate import Generation, generate_file, sharpened
+from signloom.recipes.paint import resized
 from signloom.steps.crop import SignerCrop
 from signloom.steps.limbs import LIMBS, limbs_of_pose, stick_figure
 from signloom.steps.paint_input import PaintInput
@@ -49,19 +50,24 @@ def run(tmp_path_factory):
     torch.manual_seed(0)
     model = build("painter", {"size_px": SIZE, "widths": (4, 4, 4, 4), "n_identities": 2}).eval()
     proportions = asdict(body_proportions(joints_of(take(signer=1).pose())))
-    inputs = PaintInput(SIZE, asdict(SignerCrop(512)), ("anna", "ben"), (proportions, None))
+    inputs = PaintInput(
+        size_px=SIZE, crop=asdict(SignerCrop(512)), signers=("anna", "ben"), proportions=(proportions, None)
+    )
     save_checkpoint(Checkpoint("painter", model, (), inputs, {"signer": {}, "pose": {}}), folder / "checkpoint")
     return folder
 
 
-def echo(proportions=None, signers=("anna",)):
+def echo(proportions=None, limbs_px=None):
     """A painter that paints the stick figure it is told."""
-    return SimpleNamespace(
-        size_px=SIZE,
-        signers=signers,
-        inputs=PaintInput(SIZE, asdict(SignerCrop(512)), signers, (proportions,) * len(signers)),
-        paint=lambda limbs, identity=0: (stick_figure(x) for x in limbs),
-    )
+
+    def paint(limbs, identity=0):
+        for x in limbs:
+            assert x.shape == (limbs_px or SIZE, limbs_px or SIZE, len(LIMBS))
+            yield resized(stick_figure(x)[None], SIZE)[0]
+
+    crop = asdict(SignerCrop(512))
+    inputs = PaintInput(size_px=SIZE, limbs_px=limbs_px, crop=crop, signers=("anna",), proportions=(proportions,))
+    return SimpleNamespace(size_px=SIZE, signers=("anna",), inputs=inputs, paint=paint)
 
 
 def metadata(file):
@@ -114,6 +120,18 @@ def test_it_paints_just_what_the_pose_says(poses, tmp_path):
     assert about["n_frames"] == len(wanted)
     got = files.read_video(out).frames_THWC
     assert np.abs(got.astype(int) - wanted).mean() < 3  # colours are stored at half resolution
+
+
+def test_a_painter_that_takes_smaller_limbs_gets_them_in_the_same_place(poses, tmp_path):
+    record = Record("clip", streams={"pose": str(poses / "sign0.pose")})
+    videos = []
+    for limbs_px in (None, SIZE // 2):
+        out = tmp_path / f"{limbs_px}.mp4"
+        settings = Generation(smooth=0, side_by_side=True)
+        generate_file(echo(limbs_px=limbs_px), record, out, settings, model_hash="m", quiet=True)
+        videos.append(files.read_video(out).frames_THWC[..., :SIZE, :].astype(float).max(-1))
+    whole, half = (v.reshape(len(v), SIZE // 8, 8, -1, 8).mean((2, 4)).ravel() for v in videos)
+    assert np.corrcoef(whole, half)[0, 1] > 0.95
 
 
 def test_another_build_and_smoothing_change_what_is_painted(poses, tmp_path):

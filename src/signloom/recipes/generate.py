@@ -24,6 +24,7 @@ from signloom.recipes.recognise import collect_files
 from signloom.steps import limbs as drawn
 from signloom.steps import retarget as build
 from signloom.steps.crop import SignerCrop
+from signloom.steps.geometry import scaling
 from signloom.steps.pose_smooth import PoseSmooth
 from signloom.steps.retarget import Proportions, body_proportions, face_motion, moved_lines, retarget
 
@@ -220,6 +221,11 @@ class _Job:
         """The square in which the painter's signer stood; the usual one, where its corpus came cut."""
         return replace(SignerCrop(**(self.painter.inputs.crop or {})), size_px=self.painter.size_px)
 
+    @property
+    def limbs_px(self) -> int:
+        """The side of the limbs that the painter takes, which may be smaller than that of its pictures."""
+        return self.painter.inputs.limbs_px or self.painter.size_px
+
     def shaped_by(self, record: Record) -> list[Any]:
         """What shapes a clip's video besides the file it is driven by."""
         versions = [VERSION, PoseSmooth.version, build.VERSION, drawn.VERSION, signloom.__version__]
@@ -277,7 +283,8 @@ def _paint(record: Record, file: Path, job: _Job, quiet: bool) -> dict[str, Any]
         painted = (sharpened(frame, settings.sharpen) for frame in painted)
     if settings.side_by_side:
         real = _real(record, job, drive)
-        panels = [(drawn.stick_figure(x) for x in shown), painted, *([real] if real is not None else [])]
+        figures = (resized(drawn.stick_figure(x)[None], painter.size_px)[0] for x in shown)
+        panels = [figures, painted, *([real] if real is not None else [])]
         painted = (np.concatenate(row, 1) for row in zip(*panels, strict=True))
     with (
         Progress("generate", len(drive), unit="frames", quiet=quiet) as progress,
@@ -309,7 +316,7 @@ def _drive(record: Record, job: _Job) -> _Drive:
     fps = record.fps or info.fps
     rows = _resampled_rows(len(_own(record, info.n_frames or 0)), fps, job.settings.fps)
     figures = _picked(_frames(path, _own(record, info.n_frames or 0)), rows, record)
-    limbs = (drawn.limbs_of_picture(figure, job.painter.size_px) for figure in figures)
+    limbs = (drawn.limbs_of_picture(figure, job.limbs_px) for figure in figures)
     return _Drive(limbs, job.settings.fps or fps, rows, None)
 
 
@@ -324,6 +331,7 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     lines = [(a[rows], b[rows]) for a, b in lines]
     joints = PoseSmooth(settings.smooth)(_selected(joints, rows))
     matrix = job.crop.matrix(joints)
+    onto = scaling(job.limbs_px / job.painter.size_px) @ matrix
     target = _target(job.painter, settings)
     if record.id in job.builds and target is not None:
         lines = moved_lines(lines, face_motion(joints, job.builds[record.id], target))
@@ -334,8 +342,7 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     if settings.fps is not None:
         joints, lines = _at_rate(joints, lines, len(taken), settings.fps)
     limbs = (
-        drawn.draw_limbs(joints, t, matrix, job.painter.size_px, [(a[t], b[t]) for a, b in lines])
-        for t in range(len(joints))
+        drawn.draw_limbs(joints, t, onto, job.limbs_px, [(a[t], b[t]) for a, b in lines]) for t in range(len(joints))
     )
     return _Drive(limbs, joints.fps, taken, matrix)
 
