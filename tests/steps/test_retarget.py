@@ -8,7 +8,15 @@ import pytest
 
 from signloom.data.skeleton import BODY_JOINTS, FACE_JOINTS, INDEX, JOINTS, PARTS, Joints, joints_of, shoulder_width_px
 from signloom.steps.limbs import face_lines
-from signloom.steps.retarget import LIMIT, Proportions, body_proportions, face_motion, moved_lines, retarget
+from signloom.steps.retarget import (
+    LIMIT,
+    Proportions,
+    body_proportions,
+    common_proportions,
+    face_motion,
+    moved_lines,
+    retarget,
+)
 from signloom.synthetic import LEXICON, Settings, Take, make_signer
 
 OTHER = {"upper_arm": 1.2, "forearm": 1.15, "hand": 0.85, "neck": 1.1, "ears": 1.15, "eyes": 1.15, "trunk": 0.9}
@@ -176,6 +184,13 @@ def test_what_was_not_measured_is_not_changed_and_no_bone_is_changed_beyond_meas
     nobody = replace(source, present_TJ=np.zeros_like(source.present_TJ))
     assert body_proportions(nobody) == Proportions()
     assert np.array_equal(retarget(source, body_proportions(nobody), build).xy_TJC, source.xy_TJC)
+
+
+def test_a_signer_is_measured_over_clips_that_are_filmed_from_near_and_far(joints):
+    build = body_proportions(joints)
+    far = replace(joints, xy_TJC=joints.xy_TJC * np.float32(0.4))
+    assert common_proportions([joints, far, far]).lengths == pytest.approx(build.lengths, abs=1e-4)
+    assert common_proportions([]) == Proportions()
 
 
 def test_proportions_survive_json(joints):

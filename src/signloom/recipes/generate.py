@@ -26,7 +26,7 @@ from signloom.steps import retarget as build
 from signloom.steps.crop import SignerCrop
 from signloom.steps.geometry import scaling
 from signloom.steps.pose_smooth import PoseSmooth
-from signloom.steps.retarget import Proportions, body_proportions, face_motion, moved_lines, retarget
+from signloom.steps.retarget import Proportions, common_proportions, face_motion, moved_lines, retarget
 
 VERSION = 1
 SOURCE = "generated"  # what the manifest of a generated corpus says where it comes from
@@ -462,16 +462,9 @@ def _source_builds(records: Sequence[Record], painter: Painter, settings: Genera
                 continue
             rows = _own(record, len(joints))
             parts.append(_selected(joints, slice(rows.start, rows.stop)))
-        together = _together(parts)
+        together = common_proportions(parts)
         builds |= {record.id: together for record in clips}
     return builds
-
-
-def _together(parts: Sequence[Joints]) -> Proportions:
-    """The build that most clips agree on: the median of each length, each clip measured in its own shoulder widths."""
-    measured = [body_proportions(p).lengths for p in parts]
-    names = sorted({name for lengths in measured for name in lengths})
-    return Proportions({n: round(float(np.median([m[n] for m in measured if n in m])), 5) for n in names})
 
 
 def _selected(joints: Joints, rows: slice) -> Joints:

@@ -76,6 +76,13 @@ def body_proportions(joints: Joints) -> Proportions:
     return Proportions(lengths)
 
 
+def common_proportions(clips: Sequence[Joints]) -> Proportions:
+    """One signer's build from several ``clips``: the median of each length, each clip in its own shoulder widths."""
+    measured = [body_proportions(clip).lengths for clip in clips]
+    names = sorted({name for lengths in measured for name in lengths})
+    return Proportions({n: round(float(np.median([m[n] for m in measured if n in m])), 5) for n in names})
+
+
 def retarget(joints: Joints, source: Proportions, target: Proportions) -> Joints:
     """``joints`` of a signer built like ``source`` as one built like ``target`` would show them.
 
