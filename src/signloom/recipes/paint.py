@@ -352,7 +352,10 @@ GENERATED = {
 
 
 class Painter:
-    """A trained painter, ready to use. ``size_px`` is the side of its pictures; it paints frame by frame, in order."""
+    """A trained painter, ready to use: frame by frame, in order.
+
+    ``size_px`` is the side of its pictures, ``limbs_px`` that of the limbs it is given.
+    """
 
     def __init__(self, checkpoint: Checkpoint):
         import torch
@@ -365,12 +368,13 @@ class Painter:
         self.checkpoint = checkpoint
         self.inputs: PaintInput = checkpoint.inputs
         self.size_px = self.inputs.size_px
+        self.limbs_px = self.inputs.limbs_px or self.size_px
         self.signers = self.inputs.signers
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = checkpoint.model.to(self.device, memory_format=torch.channels_last).eval()
 
     def paint(self, limbs: Iterable[np.ndarray], identity: int = 0) -> Iterator[np.ndarray]:
-        """Each of ``limbs``, uint8 (S, S, L), as a picture, uint8 (S, S, 3) RGB; they are one clip, in order."""
+        """Each of ``limbs``, uint8 (s, s, L), as a picture, uint8 (S, S, 3) RGB; they are one clip, in order."""
         import torch
 
         who = torch.tensor([identity], device=self.device)

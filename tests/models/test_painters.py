@@ -1,0 +1,261 @@
+"""What every painter must do, and what each promises beside it."""
+
+from dataclasses import asdict
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from signloom.models import build
+from signloom.models.critics import PatchCritic, PatchCriticConfig
+from signloom.models.painter import Painter, PainterConfig, warp
+from signloom.models.pix2pix import PatchGAN, Pix2Pix, Pix2PixConfig
+from signloom.models.upscaled import Upscaled, UpscaledConfig, enlarged
+
+torch.set_num_threads(1)
+SMALL = {"size_px": 64, "widths": (8, 8, 12, 12)}
+CASES = {
+    # name: (architecture, config, side of the limbs, side of the pictures)
+    "painter": ("painter", {**SMALL, "n_identities": 2}, 64, 64),
+    "painter by frames": ("painter", {**SMALL, "temporal": False}, 64, 64),
+    "upscaled": ("upscaled", {"painter": tuple(asdict(PainterConfig(**SMALL)).items()), "width": 8}, 64, 128),
+    "pix2pix": ("pix2pix", {}, 256, 256),
+}
+every = pytest.mark.parametrize("case", CASES)
+
+
+def model_of(case):
+    architecture, config, small, large = CASES[case]
+    torch.manual_seed(0)
+    model = build(architecture, config)
+    if hasattr(model, "background"):  # else nothing shows whether a state is kept
+        with torch.no_grad():
+            model.background.copy_(torch.rand_like(model.background))
+    return model, small, large
+
+
+def limbs_of(n, size, seed=1):
+    return (torch.rand(n, 18, size, size, generator=torch.Generator().manual_seed(seed)) > 0.9).float()
+
+
+@every
+def test_a_picture_is_a_picture(case):
+    model, small, large = model_of(case)
+    with torch.inference_mode():
+        picture, state = model.eval()(limbs_of(2, small))
+        again, _ = model(limbs_of(2, small), state)
+    assert picture.shape == again.shape == (2, 3, large, large)
+    assert picture.dtype == torch.float32
+    assert 0 <= picture.min() <= picture.max() <= 1
+
+
+@every
+def test_a_batch_of_one_is_a_batch_of_eight(case):
+    model, small, _ = model_of(case)
+    model.eval()
+    limbs, state = limbs_of(8, small), None
+    with torch.inference_mode():
+        for _ in range(2):  # a beginning, and going on
+            together, next_state = model(limbs, state)
+            for k in (0, 5):
+                alone, _ = model(limbs[k : k + 1], None if state is None else state[k : k + 1])
+                assert (alone[0] - together[k]).abs().max() <= 1e-4
+            state = next_state
+
+
+@every
+def test_gradient_reaches_all_that_learns(case):
+    model, small, _ = model_of(case)
+    model.train()
+    if case == "upscaled":  # it begins as bicubic enlargement, with a last layer of zeros
+        torch.nn.init.normal_(model.leave.weight, 0, 0.1)
+    picture, state = model(limbs_of(2, small))
+    if not isinstance(state, type(None)):
+        picture, _ = model(limbs_of(2, small, seed=2), state.detach())
+    picture.square().sum().backward()
+    learns = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert [n for n, p in learns.items() if p.grad is None or not torch.isfinite(p.grad).all()] == []
+
+
+@every
+def test_weights_and_config_are_all_there_is(case):
+    from json import dumps, loads
+
+    model, small, _ = model_of(case)
+    copy = build(CASES[case][0], loads(dumps(asdict(model.config))))
+    copy.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(limbs_of(1, small))[0], copy.eval()(limbs_of(1, small))[0])
+
+
+@every
+def test_an_exported_painter_paints_the_same(case, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from types import SimpleNamespace
+
+    import onnx
+
+    from signloom.recipes.paint_export import export_painter
+
+    model, _, large = model_of(case)
+    painter = SimpleNamespace(model=model, size_px=large, signers=("one",))
+    file = export_painter(painter, tmp_path / "painter.onnx")  # compares with PyTorch, on a beginning and going on
+    about = {p.key: p.value for p in onnx.load(str(file)).metadata_props}
+    assert about["signloom_generated"] == "true"
+
+
+def test_an_export_that_paints_otherwise_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    from types import SimpleNamespace
+
+    from signloom.errors import SignloomError
+    from signloom.recipes import paint_export
+
+    model, _, _ = model_of("painter")
+    monkeypatch.setattr(paint_export, "TOLERANCE", -1.0)
+    with pytest.raises(SignloomError, match="apart from PyTorch's"):
+        paint_export.export_painter(SimpleNamespace(model=model, size_px=64, signers=("x",)), tmp_path / "p.onnx")
+
+
+# --- ours ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_clip_begins_with_the_empty_background():
+    model, small, _ = model_of("painter")
+    limbs, who = limbs_of(2, small), torch.tensor([0, 1])
+    with torch.inference_mode():
+        begun, _ = model.eval()(limbs, None, who)
+        same, _ = model(limbs, model.background[who], who)
+    assert torch.equal(begun, same)
+
+
+def test_the_code_swaps_the_signer_and_keeps_the_pose():
+    model, small, _ = model_of("painter")
+    limbs = limbs_of(1, small)
+    with torch.inference_mode():
+        first, second = (model.eval()(limbs, None, torch.tensor([k]))[0] for k in (0, 1))
+    assert (first - second).abs().mean() > 0.05
+
+
+def test_the_order_of_frames_matters_to_a_temporal_painter_alone():
+    limbs = limbs_of(3, 64)
+    for case, matters in (("painter", True), ("painter by frames", False)):
+        model, _, _ = model_of(case)
+        last = []
+        with torch.inference_mode():
+            for order in ((0, 1, 2), (1, 0, 2)):
+                state = None
+                for k in order:
+                    picture, state = model.eval()(limbs[k : k + 1], state if matters else None)
+                last.append(picture)
+        assert torch.equal(*last) is not matters
+
+
+def macs(model, size=256, with_state=False):
+    limbs = torch.zeros(1, 18, size, size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model.eval()(limbs, torch.zeros(1, 3, size, size) if with_state else None)
+    return counter.get_total_flops() / 2
+
+
+def test_the_default_painter_is_twenty_times_lighter_than_pix2pix():
+    ours, theirs = macs(Painter(PainterConfig()), with_state=True), macs(Pix2Pix(Pix2PixConfig()))
+    assert theirs >= 20 * ours
+    assert ours <= 1.1 * macs(Painter(PainterConfig(temporal=False)))  # what came before costs at most a tenth
+
+
+def test_warping_moves_by_the_flow():
+    picture = torch.rand(1, 3, 16, 16)
+    still = warp(picture, torch.zeros(1, 2, 16, 16))
+    assert torch.allclose(still, picture, atol=1e-5)
+    flow = torch.zeros(1, 2, 16, 16)
+    flow[:, 0] = 2 / 16 * 3  # half-widths: three pixels to the right
+    assert torch.allclose(warp(picture, flow)[..., :-3], picture[..., 3:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"), [({"size_px": 100}, "multiple of 32"), ({"widths": (8, 8, 8)}, "four multiples of 4")]
+)
+def test_a_painter_that_cannot_be_is_refused(bad, words):
+    with pytest.raises(ValueError, match=words):
+        PainterConfig(**bad)
+
+
+# --- twice the size -----------------------------------------------------------------------------------------------
+
+
+def test_an_untrained_upsampler_is_bicubic_enlargement():
+    model, small, _ = model_of("upscaled")
+    limbs = limbs_of(1, small)
+    with torch.inference_mode():
+        inner, _ = model.eval().painter(limbs)
+        assert torch.allclose(model(limbs)[0], enlarged(inner).clamp(0, 1), atol=1e-6)
+
+
+def test_the_painter_inside_does_not_learn():
+    model = Upscaled(UpscaledConfig(**CASES["upscaled"][1]))
+    assert [n for n, p in model.named_parameters() if p.requires_grad and n.startswith("painter.")] == []
+    assert not model.train().painter.training
+
+
+# --- pix2pix ------------------------------------------------------------------------------------------------------
+
+
+def counted(model):
+    """Parameters as Keras counts them: the running statistics of norms too."""
+    return sum(v.numel() for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked"))
+
+
+def test_pix2pix_has_the_published_number_of_parameters():
+    assert counted(Pix2Pix(Pix2PixConfig())) == 54_425_859
+    critic = PatchGAN(Pix2PixConfig())
+    assert counted(critic) == 2_770_433
+    assert critic(torch.rand(1, 21, 256, 256)).shape == (1, 1, 30, 30)
+
+
+def test_pix2pix_sees_the_stick_figure_in_its_colours():
+    from signloom.steps.limbs import palette, stick_figure
+
+    colours = tuple(map(tuple, palette().tolist()))
+    model = Pix2Pix(Pix2PixConfig(palette=colours))
+    limbs = (limbs_of(1, 256)[0] * 255).to(torch.uint8)
+    ours = model.stick_figure(limbs[None].float() / 255)[0].permute(1, 2, 0)
+    assert (ours * 255 - torch.from_numpy(stick_figure(limbs.permute(1, 2, 0).numpy()))).abs().max() <= 1
+
+
+def test_pix2pix_tells_signers_by_the_background():
+    model = Pix2Pix(Pix2PixConfig(n_identities=3))
+    limbs = torch.zeros(3, 18, 256, 256)
+    corners = model.stick_figure(limbs, torch.arange(3))[:, :, 0, 0]
+    assert torch.cdist(corners, corners)[~torch.eye(3, dtype=torch.bool)].min() > 0.2
+
+
+def test_pix2pix_paints_256_px_only():
+    with pytest.raises(ValueError, match="256 px and nothing else"):
+        Pix2PixConfig(size_px=512)
+
+
+# --- critics ------------------------------------------------------------------------------------------------------
+
+
+def test_a_critic_learns_to_tell_sharp_from_blurred():
+    torch.manual_seed(0)
+    critic = PatchCritic(PatchCriticConfig(channels=3, width=8))
+    learn = torch.optim.Adam(critic.parameters(), 2e-3)
+    for _ in range(60):
+        real = torch.rand(4, 3, 32, 32)
+        fake = F.avg_pool2d(real, 3, 1, 1)
+        loss = F.relu(1 - critic(real)).mean() + F.relu(1 + critic(fake)).mean()
+        learn.zero_grad()
+        loss.backward()
+        learn.step()
+    with torch.no_grad():
+        real = torch.rand(4, 3, 32, 32)
+        assert critic(real).mean() > critic(F.avg_pool2d(real, 3, 1, 1)).mean() + 0.5
+
+
+def test_a_critic_shows_what_its_layers_see():
+    logits, features = PatchCritic(PatchCriticConfig())(torch.rand(2, 21, 64, 64), with_features=True)
+    assert logits.shape == (2, 1, 8, 8)
+    assert [tuple(f.shape[1:]) for f in features] == [(32, 32, 32), (64, 16, 16), (128, 8, 8)]
