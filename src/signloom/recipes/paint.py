@@ -27,7 +27,7 @@ from signloom.models import build
 from signloom.recipes.recognise import describe_corpus, split_hash_of
 from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure, warp_limbs
 from signloom.steps.paint_input import PaintInput
-from signloom.steps.retarget import body_proportions
+from signloom.steps.retarget import common_proportions
 
 # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -308,14 +308,8 @@ def _proportions(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
     with_pose = [c for c in clips if "pose" in c.record.streams]
     if not with_pose:
         return None
-    parts = [joints_of(files.read_pose(c.record.path("pose", c.root, "a painter"))) for c in with_pose]
-    together = replace(
-        parts[0],
-        xy_TJC=np.concatenate([p.xy_TJC for p in parts]),
-        present_TJ=np.concatenate([p.present_TJ for p in parts]),
-        confidence_TJ=None,
-    )
-    return asdict(body_proportions(together))
+    poses = [joints_of(files.read_pose(c.record.path("pose", c.root, "a painter"))) for c in with_pose]
+    return asdict(common_proportions(poses))
 
 
 LOOK_ROWS, LOOK_FRAMES = 6, 75
