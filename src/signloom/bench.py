@@ -19,7 +19,7 @@ from signloom.errors import InputError, SignloomError
 if TYPE_CHECKING:
     from signloom.recipes.speed import Measure
 
-GROUPS = ("start", "decode", "prepare", "flow", "pictures", "train", "score", "training", "loading")
+GROUPS = ("start", "decode", "prepare", "flow", "pictures", "train", "score", "training", "loading", "painting")
 
 # What one would write without signloom: every clip in one process, through one estimator whose tracker carries over
 # from clip to clip. Saves the points, prints its own peak memory.
@@ -45,9 +45,9 @@ print(json.dumps({"peak_memory_per_worker_mb": resource.getrusage(resource.RUSAG
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure speed and memory on this machine: start-up, preparation of poses, frames and flow, decoding, training "
-        "and use, each several times, beside what one would do without signloom. Takes minutes; leave the machine "
-        "alone meanwhile."
+        "Measure speed and memory on this machine: start-up, preparation of poses, frames and flow, decoding, "
+        "training, use and painting, each several times, beside what one would do without signloom. Takes minutes; "
+        "leave the machine alone meanwhile."
     )
     parser.epilog = """examples:
   signloom bench                                  on clips it makes itself, in a temporary folder
@@ -130,6 +130,8 @@ def _group(
     if group == "pictures":
         few, size = (clips[:1], 64) if quick else (clips[:4], 256)
         return speed.measure_pictures(few, scratch, _rounds, _run, repeats, default_workers(), size)
+    if group == "painting":
+        return speed.measure_painting(scratch, _rounds, repeats, 1 if quick else 40)
     if group == "training":
         return speed.measure_video_training(_rounds, 1 if quick else 5, 8 if quick else 16, 64 if quick else 112)
     corpus = scratch / "frames-for-loading"

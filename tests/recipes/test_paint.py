@@ -14,7 +14,7 @@ from signloom.learning.checkpoint import load_checkpoint
 from signloom.learning.paint import PaintLosses, PaintSchedule
 from signloom.learning.pictures import psnr
 from signloom.recipes.paint import Painter, clips_of, load_painter, train_painter
-from signloom.recipes.presets import paint, paint_frames
+from signloom.recipes.presets import paint, paint_512, paint_frames
 from signloom.steps.paint_input import PaintInput
 
 torch.set_num_threads(1)
@@ -165,6 +165,56 @@ def test_train_speaks_of_painters(painting_corpus, tmp_path, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert summary["steps"] == 2
     assert summary["signers"] == ["one"]
+
+
+def test_evaluate_measures_a_painter_beside_what_it_must_beat(trained, painting_corpus, tmp_path, capsys):
+    assert main(["evaluate", str(trained), str(painting_corpus.root), "--out", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    whole = json.loads((tmp_path / "evaluation-test.json").read_text())
+    assert told["figures"] == whole["figures"]
+    assert told["n_frames"] == 6
+    for who in ("painted", "mean frame", "nearest skeleton", "previous real frame"):
+        assert 10 < told["figures"][who]["full"]["psnr"]["value"] < 60
+    assert (
+        "Generated" in (tmp_path / "report.html").read_text() or "generated" in (tmp_path / "report.html").read_text()
+    )
+    assert main(["evaluate", str(trained), str(painting_corpus.root), "--out", str(tmp_path), "--no-clips"]) == 0
+    assert "PSNR, whole frame" in capsys.readouterr().out
+    assert "<video" not in (tmp_path / "report.html").read_text()
+
+
+def test_painters_are_measured_one_at_a_time(trained, painting_corpus, capsys):
+    assert main(["evaluate", str(trained), str(trained), str(painting_corpus.root)]) == 2
+    assert "one at a time" in capsys.readouterr().err
+
+
+def test_a_painter_at_twice_its_size(trained, painting_corpus, tmp_path, capsys):
+    """paint-512's way, at 64 and 128 px: the inner painter stays bit for bit as it was, and state goes on small."""
+    from signloom.data.splits import split_of, write_split
+
+    write_split(split_of(painting_corpus), tmp_path / "split.json")
+    words = ["train", str(painting_corpus.root), "--recipe", "paint-512", "--painter", str(trained), "--steps", "4"]
+    words += ["--batch-size", "2", "--set", "inputs.size_px=128", "inputs.limbs_px=64", "model.width=8"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    small, large = load_painter(trained), load_painter(tmp_path / "run")
+    (clip,) = clips_of(painting_corpus.only("test"), large.inputs, large.signers)
+    frames = painted(large, clip)
+    assert frames.shape[1:] == (128, 128, 3)
+    inner = large.model.painter.state_dict()
+    assert all(torch.equal(v, inner[k]) for k, v in small.model.state_dict().items())
+
+
+def test_a_painter_of_another_split_is_not_enlarged(trained, painting_corpus, tmp_path):
+    other = replace(
+        painting_corpus,
+        records=tuple(replace(r, split={"a": "test", "c": "train"}.get(r.id, r.split)) for r in painting_corpus),
+    )
+    recipe = replace(paint_512(), inputs=PaintInput(size_px=128, limbs_px=64))
+    with pytest.raises(LeakError, match="another split"):
+        train_painter(other, recipe, tmp_path / "run", painter=trained, quiet=True)
+    with pytest.raises(InputError, match="give its run folder as --painter"):
+        train_painter(painting_corpus, recipe, tmp_path / "run", quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -41,25 +41,28 @@ class PaintLosses:
     """What a painted picture is asked for, each with its weight; 0 leaves it out.
 
     ``l1`` and ``ssim`` (1 - SSIM) compare pictures, ``edges`` their horizontal and vertical differences at two sizes,
-    ``parts`` the l1 and edges of face and hands once more, cut out. ``bent`` asks the bent last picture to match by
-    itself, so that flow is learnt from the first step. ``motion`` compares what changed since the frame before with
-    what really changed. ``critic`` is the weight of the critic of whole pictures, ``face_critic`` and ``hand_critic``
-    of those of cut-out faces and hands, each with ``features`` for matching its features (Wang et al. 2018,
-    https://arxiv.org/abs/1711.11585); critics begin after ``critic_from`` of the run. ``bce`` makes them as in pix2pix
-    (Isola et al. 2017, https://arxiv.org/abs/1611.07004) instead of with a hinge.
+    ``parts`` the l1 and edges of face and hands once more, cut out, and ``texture`` how much fine detail these hold,
+    wherever exactly it lies: a blurred hand is as wrong as one that is too rough. ``bent`` asks the bent last picture
+    to match by itself, so that flow is learnt from the first step. ``motion`` compares what changed since the frame
+    before with what really changed. ``critic`` is the weight of the critic of whole pictures (which costs more than the
+    painter itself), ``face_critic`` and ``hand_critic`` of those of cut-out faces and hands, each with ``features`` for
+    matching its features (Wang et al. 2018, https://arxiv.org/abs/1711.11585); critics begin after ``critic_from`` of
+    the run. ``bce`` makes them as in pix2pix (Isola et al. 2017, https://arxiv.org/abs/1611.07004) instead of with a
+    hinge.
     """
 
     l1: float = 1.0
     ssim: float = 0.25
     edges: float = 0.5
     parts: float = 0.5
+    texture: float = 0.5
     bent: float = 0.1
     motion: float = 0.25
     critic: float = 0.0
-    face_critic: float = 0.02
-    hand_critic: float = 0.02
+    face_critic: float = 0.1
+    hand_critic: float = 0.1
     features: float = 5.0
-    critic_from: float = 0.3
+    critic_from: float = 0.15
     bce: bool = False
 
 
@@ -204,6 +207,17 @@ def edge_loss(painted_BCHW: Tensor, real_BCHW: Tensor) -> Tensor:
     return total
 
 
+def texture_loss(painted_BCHW: Tensor, real_BCHW: Tensor) -> Tensor:
+    """How much the strength of edges differs, square by square of 8 pixels (mean absolute of root mean squares)."""
+    import torch.nn.functional as F
+
+    def strength(x: Tensor) -> Tensor:
+        across, down = x.diff(dim=-1)[..., :-1, :], x.diff(dim=-2)[..., :, :-1]
+        return (F.avg_pool2d((across.square() + down.square()).mean(1, keepdim=True), 8, 4) + 1e-6).sqrt()
+
+    return (strength(painted_BCHW) - strength(real_BCHW)).abs().mean()
+
+
 def cut_parts(x_BCHW: Tensor, boxes: Sequence[dict[str, tuple[int, int, int, int]]], kind: str) -> Tensor:
     """The squares around the parts whose names begin with ``kind`` ("face", "hand"), (N, C, side, side); N may be 0."""
     import torch
@@ -305,11 +319,12 @@ def picture_loss(
         total = total + losses.ssim * (1 - ssim(painted, real).mean())
     if losses.edges:
         total = total + losses.edges * edge_loss(painted, real)
-    if losses.parts:
+    if losses.parts or losses.texture:
         for kind in ("face", "hand"):
             a, b = (cut_parts(x, lesson.boxes, kind) for x in (painted, real))
             if len(a):
                 total = total + losses.parts * ((a - b).abs().mean() + losses.edges * edge_loss(a, b))
+                total = total + losses.texture * texture_loss(a, b)
     if losses.bent and bent is not None:
         total = total + losses.bent * (bent - real).abs().mean()
     if losses.motion and before is not None:

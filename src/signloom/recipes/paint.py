@@ -318,20 +318,23 @@ LOOK_ROWS, LOOK_FRAMES = 6, 75
 def write_look(checkpoint: Checkpoint, clips: Sequence[CorpusClip], out: Path, *, quiet: bool = True) -> None:
     """``look.png``: frames of ``clips`` as pose, painted and real; ``look.mp4``: the start of the first clip so."""
     painter = Painter(checkpoint)
+
+    def figure(limbs: np.ndarray) -> np.ndarray:
+        return resized(stick_figure(limbs)[None], painter.size_px)[0]
+
     every = [(c, row) for c in clips for row in range(len(c))]
     some = [every[k] for k in np.linspace(0, len(every) - 1, min(LOOK_ROWS, len(every))).astype(int)]
     rows = []
     for clip, row in some:
         limbs = clip.limbs(row)
         painted = next(painter.paint([limbs], clip.identity))
-        rows.append(np.concatenate([stick_figure(limbs), painted, clip.pictures([row])[0]], 1))
+        rows.append(np.concatenate([figure(limbs), painted, clip.pictures([row])[0]], 1))
     files.write_picture(out / "look.png", np.concatenate(rows))
     first = clips[0]
     numbers = range(min(LOOK_FRAMES, len(first)))
     made = painter.paint((first.limbs(n) for n in numbers), first.identity)
     beside = (
-        np.concatenate([stick_figure(first.limbs(n)), frame, first.pictures([n])[0]], 1)
-        for n, frame in zip(numbers, made)
+        np.concatenate([figure(first.limbs(n)), frame, first.pictures([n])[0]], 1) for n, frame in zip(numbers, made)
     )
     files.write_video(out / "look.mp4", beside, first.fps, metadata=GENERATED)
 
@@ -369,15 +372,30 @@ class Painter:
 
     def paint(self, limbs: Iterable[np.ndarray], identity: int = 0) -> Iterator[np.ndarray]:
         """Each of ``limbs``, uint8 (s, s, L), as a picture, uint8 (S, S, 3) RGB; they are one clip, in order."""
+        for picture, _ in self._run(limbs, identity):
+            yield _as_frame(picture)
+
+    def enlarged(self, limbs: Iterable[np.ndarray], identity: int = 0) -> Iterator[np.ndarray]:
+        """The same by plain bicubic enlargement, of a painter that learnt to do it better."""
+        from signloom.models.upscaled import enlarged
+
+        for _, small in self._run(limbs, identity):
+            yield _as_frame(enlarged(small))
+
+    def _run(self, limbs: Iterable[np.ndarray], identity: int) -> Iterator[tuple[Any, Any]]:
         import torch
 
         who = torch.tensor([identity], device=self.device)
         state = None
-        with torch.inference_mode():
-            for frame in limbs:
-                x = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None].float() / 255
+        for frame in limbs:
+            x = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None].float() / 255
+            with torch.inference_mode():  # not around the yield: it would hold in the caller's code, too
                 picture, state = self.model(x, state, who)
-                yield (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+            yield picture, state
+
+
+def _as_frame(picture_B3HW: Any) -> np.ndarray:
+    return (picture_B3HW[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().cpu().numpy()
 
 
 def load_painter(folder: Path) -> Painter:
@@ -418,12 +436,17 @@ def evaluate_run(
 
     def painted(clip: CorpusClip) -> PaintedClip:
         rows = range(len(clip))
+        shown = replace(clip, limbs_px=clip.size_px)  # parts are found, and shown, at the size of the pictures
+        rivals = {}
+        if painter.checkpoint.architecture == "upscaled":
+            rivals["bicubic enlargement"] = lambda: painter.enlarged((clip.limbs(t) for t in rows), clip.identity)
         return PaintedClip(
             clip.id,
             clip.fps,
             painted=lambda: painter.paint((clip.limbs(t) for t in rows), clip.identity),
             real=lambda: (clip.pictures([t])[0] for t in rows),
-            limbs=lambda: (clip.limbs(t) for t in rows),
+            limbs=lambda: (shown.limbs(t) for t in rows),
+            rivals=rivals,
             before=clip.before(),
             wanted=clip.joints(),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,10 @@ _CELLS = 16  # a side: skeletons are compared blurred to so many
 class PaintedClip:
     """A held-out clip, painted and real. Functions give its frames from the first, in step, each time they are called.
 
-    ``painted`` and ``real`` uint8 (S, S, 3), ``limbs`` uint8 (S, S, L). ``before`` is the real frame before the first,
-    where there is one. ``wanted`` are the joints it was painted from in pixels of the frames: with them poses are found
-    in the painted and the real frames, and compared.
+    ``painted`` and ``real`` uint8 (S, S, 3), ``limbs`` uint8 (S, S, L). ``rivals`` are other ways to paint the same
+    frames, by name, to be beaten. ``before`` is the real frame before the first, where there is one. ``wanted`` are the
+    joints it was painted from in pixels of the frames: with them poses are found in the painted and the real frames,
+    and compared.
     """
 
     id: str
@@ -47,6 +48,7 @@ class PaintedClip:
     painted: Frames
     real: Frames
     limbs: Frames
+    rivals: Mapping[str, Frames] = field(default_factory=dict)
     before: np.ndarray | None = None
     wanted: Joints | None = None
 
@@ -102,8 +104,10 @@ def _measure_clip(number: int, clip: PaintedClip, others: _Others | None, sums: 
     from signloom.steps.parts import part_boxes
 
     motion, before, row = Motion(), clip.before, -1
+    rivals = {name: iter(frames()) for name, frames in clip.rivals.items()}
     for row, (painted, real, limbs) in enumerate(_in_step(clip)):
         pictures = {"painted": painted}
+        pictures |= {name: next(frames) for name, frames in rivals.items()}
         if others is not None:
             pictures |= {MEAN: others.mean_HWC, NEAREST: others.nearest(number, row)}
         if before is not None:

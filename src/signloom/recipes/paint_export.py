@@ -84,6 +84,15 @@ def _temporal(model: Any) -> bool:
     return bool(getattr(getattr(model, "painter", model).config, "temporal", False))
 
 
+def open_session(file: Path, threads: int = 0) -> Any:
+    """An ONNX Runtime session on the CPU with so many ``threads`` (0: its own choice)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
 def example_inputs(model: Any, seed: int = 0) -> dict[str, np.ndarray]:
     """Random inputs of the right shapes for the exported form of ``model``, by name."""
     rng = np.random.default_rng(seed)
@@ -102,10 +111,9 @@ def _check(exported: Any, names: list[str], inputs: dict[str, np.ndarray], file:
     import torch
 
     try:
-        import onnxruntime
+        session = open_session(file)
     except ImportError:
         return
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     for first in (1.0, 0.0):
         values = {n: np.full_like(v, first) if n == "first" else v for n, v in inputs.items()}
         with torch.inference_mode():

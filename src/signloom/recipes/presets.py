@@ -318,6 +318,7 @@ def pix2pix() -> PaintRecipe:
             ssim=0,
             edges=0,
             parts=0,
+            texture=0,
             bent=0,
             motion=0,
             critic=1,
@@ -348,7 +349,7 @@ def paint_512() -> PaintRecipe:
         name="paint-512",
         architecture="upscaled",
         inputs=PaintInput(size_px=512, limbs_px=256),
-        losses=PaintLosses(face_critic=0, hand_critic=0),
+        losses=PaintLosses(face_critic=0, hand_critic=0, motion=0, bent=0),
         schedule=PaintSchedule(steps=1500, batch_size=2, learning_rate=1e-3),
     )
 

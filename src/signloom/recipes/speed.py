@@ -171,6 +171,48 @@ def measure_video_training(rounds: Rounds, steps: int, n_frames: int, size_px: i
     return [*training.values(), *using.values()], ratios
 
 
+def measure_painting(scratch: Path, rounds: Rounds, repeats: int, frames: int) -> tuple[list[Measure], list[dict]]:
+    """Painters as ONNX files in ONNX Runtime, frame after frame on all cores, and what they cost in multiply–adds."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from signloom.data.mapping import default_workers
+    from signloom.learning.checkpoint import Checkpoint
+    from signloom.models import build
+    from signloom.recipes.paint import Painter
+    from signloom.recipes.paint_export import example_inputs, export_painter, open_session
+    from signloom.recipes.presets import paint, paint_512, paint_frames, pix2pix
+
+    small = asdict(build("painter", paint().model).config)
+    sessions, macs = {}, {}
+    for recipe in (paint(), paint_frames(), paint_512(), pix2pix()):
+        inner = {"painter": tuple(small.items())} if recipe.architecture == "upscaled" else {}
+        config = {**recipe.model, **inner}
+        torch.manual_seed(0)
+        model = build(recipe.architecture, config).eval()
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, model.config.n_limbs, 256, 256))
+        macs[recipe.name] = counter.get_total_flops() / 2e9
+        file = export_painter(
+            Painter(Checkpoint(recipe.architecture, model, (), recipe.inputs, {})), scratch / "p.onnx"
+        )
+        session = open_session(file, threads=default_workers())
+        values = example_inputs(model)
+        sessions[recipe.name] = session, {i.name: values[i.name] for i in session.get_inputs()}
+    speeds: dict[str, list[float]] = {name: [] for name in sessions}
+    for number in rounds("paint", repeats + 1):
+        for name, (session, values) in sessions.items():
+            took, _ = timed(lambda s=session, v=values: [s.run(["picture"], v) for _ in range(frames)])
+            if number:  # the first one allocates
+                speeds[name].append(frames / took)
+    made = {n: Measure("painting", f"{n}, ONNX Runtime", "frames/s", tuple(v)) for n, v in speeds.items()}
+    cost = [Measure("painting", f"{n}, multiply–adds", "G a frame", (v,)) for n, v in macs.items()]
+    ratios = [ratio_of(f"paint: {paint().name} vs {pix2pix().name}", made[paint().name], made[pix2pix().name])]
+    fewer = round(macs[pix2pix().name] / macs[paint().name], 3)
+    ratios.append({"name": "multiply–adds: pix2pix vs paint", "ratio": fewer, "low": fewer, "high": fewer})
+    return [*made.values(), *cost], ratios
+
+
 def measure_waiting(corpus: Path, rounds: Rounds, steps: int) -> list[Measure]:
     """How long a training step of recipe rgb waits for its batch, clips read from disk anew each time."""
     import numpy as np

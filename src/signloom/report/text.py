@@ -133,7 +133,8 @@ def _line(name: str, entry, note: str = "") -> str:
 
 def painter_lines(results: Results) -> list[str]:
     """How well a signer is painted, in a few lines: each measure beside what it has to beat."""
-    figures, others = results["figures"], ("mean frame", "nearest skeleton", "previous real frame")
+    figures = results["figures"]
+    others = [who for who in figures if who not in ("painted", "real")]
 
     def value(who: str, area: str, name: str) -> float | None:
         return number_of(figures.get(who, {}).get(area, {}).get(name))
