@@ -23,6 +23,7 @@ VERBS = {
     "crossval": "leave-one-signer-out or k-fold: train and measure once per fold and seed",
     "predict": "name the sign in raw video files",
     "generate": "paint a signer from poses: .pose files or source video in, video out",
+    "export": "write a painter as an ONNX file, for other runtimes, phones and browsers",
     "bench": "measure speed on this machine",
 }
 

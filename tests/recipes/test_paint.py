@@ -183,6 +183,15 @@ def test_evaluate_measures_a_painter_beside_what_it_must_beat(trained, painting_
     assert "<video" not in (tmp_path / "report.html").read_text()
 
 
+def test_export_writes_a_file_that_says_what_it_takes(trained, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    assert main(["export", str(trained), "--out", str(tmp_path / "me.onnx"), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["inputs"]["limbs"] == [1, 18, 64, 64]
+    assert about["inputs"]["last"] == about["outputs"]["picture"] == [1, 3, 64, 64]
+    assert main(["export", str(trained), "--out", str(tmp_path / "me.pt")]) == 2
+
+
 def test_painters_are_measured_one_at_a_time(trained, painting_corpus, capsys):
     assert main(["evaluate", str(trained), str(trained), str(painting_corpus.root)]) == 2
     assert "one at a time" in capsys.readouterr().err
