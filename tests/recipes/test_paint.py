@@ -73,6 +73,13 @@ def test_a_checkpoint_is_whole_and_holds_no_pickle(trained):
     assert not (trained / "state.pt").exists()
 
 
+def test_where_the_signer_stands_is_read_off_stick_figures(trained):
+    """Shoulders are 22 of 64 pixels apart, at row 28: poses of others are brought there."""
+    crop = load_painter(trained).inputs.crop
+    assert crop["shoulders"] == pytest.approx(64 / 22, rel=0.1)
+    assert crop["height"] == pytest.approx(28 / 64, abs=0.03)
+
+
 def test_a_finished_run_is_loaded_and_another_is_refused(trained, painting_corpus):
     again = train_painter(painting_corpus, tiny(steps=250, learning_rate=4e-3, ema=0.9), trained, quiet=True)
     assert again.recipe["schedule"]["steps"] == 250

@@ -25,6 +25,7 @@ from signloom.learning.paint_set import PaintSet, background_of
 from signloom.learning.video_set import Memory, default_memory
 from signloom.models import build
 from signloom.recipes.recognise import describe_corpus, split_hash_of
+from signloom.steps.crop import SignerCrop, shoulders_in_drawing
 from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure, warp_limbs
 from signloom.steps.paint_input import PaintInput
 from signloom.steps.retarget import common_proportions
@@ -227,7 +228,7 @@ def train_painter(
     task = PaintTask(frames, recipe, temporal=bool(getattr(model.config, "temporal", False)))
     inputs = replace(
         recipe.inputs,
-        crop=fingerprints["signer"].get("crop"),
+        crop=fingerprints["signer"].get("crop") or _own_square(clips),
         signers=signers,
         proportions=tuple(_proportions([c for c in clips if c.identity == k]) for k in range(len(signers))),
     )
@@ -301,6 +302,23 @@ def build_critics(losses: PaintLosses, architecture: str, model: Mapping[str, An
         return {"whole": PatchGAN(Pix2PixConfig(**model))} if losses.critic else {}
     wanted = {"whole": losses.critic, "face": losses.face_critic, "hand": losses.hand_critic}
     return {part: PatchCritic(PatchCriticConfig()) for part, weight in wanted.items() if weight}
+
+
+def _own_square(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
+    """Where the signer stands in pictures that came cut, as settings of SignerCrop: so poses can be brought there.
+
+    Read off the stick figures of some frames; None where their shoulders are not seen.
+    """
+    every = [(c, row) for c in clips for row in range(len(c))]
+    some = [every[k] for k in np.linspace(0, len(every) - 1, min(len(every), BACKGROUND_FRAMES)).astype(int)]
+    seen = [s for c, row in some if (s := shoulders_in_drawing(stick_figure(c.limbs(row)))) is not None]
+    if not seen:
+        return None
+    left, right = (np.array(side) for side in zip(*seen))
+    size = clips[0].limbs_px
+    width = float(np.percentile(np.linalg.norm(left - right, axis=1), 90))
+    height = float(np.median((left + right)[:, 1]) / 2 / size)
+    return asdict(SignerCrop(size, round(size / width, 3), round(height, 3)))
 
 
 def _proportions(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
