@@ -92,7 +92,7 @@ def moving_corpus(tmp_path_factory):
 def painting_corpus(tmp_path_factory):
     """A painting corpus of 64 px: one signer before a grey wall, two clips to train and one to test. Do not change it.
 
-    Streams ``signer`` and ``skeleton`` (folders of PNG); the signer is skin where limbs are, and nothing else.
+    Streams ``signer`` and ``skeleton`` (folders of PNG, the latter four times as large); the signer is skin where limbs are, and nothing else.
     """
     import cv2
     import numpy as np
@@ -131,7 +131,8 @@ def painting_corpus(tmp_path_factory):
             skin = cv2.dilate(limbs.max(-1), np.ones((3, 3), np.uint8))[..., None] / 255
             picture = (120 + 90 * skin * np.array([1.0, 0.4, 0.1])).round().astype(np.uint8)
             write_picture(folder / f"signer/{clip}/{t:03}.png", picture)
-            write_picture(folder / f"skeleton/{clip}/{t:03}.png", stick_figure(limbs))
+            figure = stick_figure(draw_limbs(joints, t, np.diag([4.0, 4.0, 1.0]), 4 * size))
+            write_picture(folder / f"skeleton/{clip}/{t:03}.png", figure)
         streams = {s: f"{s}/{clip}" for s in ("signer", "skeleton")}
         about = {"split": split, "n_frames": n, "fps": 10.0, "content": clip}
         records.append(Record(clip, "SIGN", "one", streams=streams, **about))

@@ -25,7 +25,7 @@ from signloom.learning.paint_set import PaintSet, background_of
 from signloom.learning.video_set import Memory, default_memory
 from signloom.models import build
 from signloom.recipes.recognise import describe_corpus, split_hash_of
-from signloom.steps.crop import SignerCrop, shoulders_in_drawing
+from signloom.steps.crop import SignerCrop, shoulders_in_limbs
 from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure, warp_limbs
 from signloom.steps.paint_input import PaintInput
 from signloom.steps.retarget import common_proportions
@@ -311,7 +311,7 @@ def _own_square(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
     """
     every = [(c, row) for c in clips for row in range(len(c))]
     some = [every[k] for k in np.linspace(0, len(every) - 1, min(len(every), BACKGROUND_FRAMES)).astype(int)]
-    seen = [s for c, row in some if (s := shoulders_in_drawing(stick_figure(c.limbs(row)))) is not None]
+    seen = [s for c, row in some if (s := shoulders_in_limbs(c.limbs(row))) is not None]
     if not seen:
         return None
     left, right = (np.array(side) for side in zip(*seen))

@@ -109,10 +109,15 @@ def shoulders_in_drawing(picture_HWC: np.ndarray) -> tuple[np.ndarray, np.ndarra
     side = max(height, width)
     square = np.zeros((side, side, 3), np.uint8)
     square[:height, :width] = picture_HWC
-    limbs = limbs_of_picture(square, side)
+    return shoulders_in_limbs(limbs_of_picture(square, side))
+
+
+def shoulders_in_limbs(limbs_HWL: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same from limbs, uint8 (H, W, L)."""
     lines = []
     for name in ("left_shoulder", "right_shoulder"):
-        y, x = np.nonzero(limbs[..., LIMBS.index(name)] > 128)
+        channel = limbs_HWL[..., LIMBS.index(name)]
+        y, x = np.nonzero(channel > max(64, channel.max() // 2))
         if len(x) < 8:
             return None
         lines.append(np.stack([x, y], 1) + 0.5)
