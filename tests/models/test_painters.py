@@ -214,6 +214,13 @@ def test_pix2pix_has_the_published_number_of_parameters():
     assert critic(torch.rand(1, 21, 256, 256)).shape == (1, 1, 30, 30)
 
 
+def test_pix2pix_trains_on_batches_of_one_as_published():
+    model = Pix2Pix(Pix2PixConfig()).train()
+    picture, _ = model(limbs_of(1, 256))
+    picture.mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
 def test_pix2pix_sees_the_stick_figure_in_its_colours():
     from signloom.steps.limbs import palette, stick_figure
 

@@ -42,8 +42,23 @@ def _init(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
+class _Norm(nn.BatchNorm2d):
+    """Batch norm that takes a single value, too: the innermost layer of a batch of one, as published, has one pixel.
+
+    Its variance is 0 and its difference to the mean nothing, so that its bias remains; torch's own raises instead.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.numel() > x.shape[1]:
+            return super().forward(x)
+        with torch.no_grad():
+            self.running_mean.lerp_(x.flatten().to(self.running_mean), MOMENTUM)
+            self.running_var.mul_(1 - MOMENTUM)
+        return (x - x) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=EPS, momentum=MOMENTUM)
+    return _Norm(channels, eps=EPS, momentum=MOMENTUM)
 
 
 class Pix2Pix(nn.Module):
