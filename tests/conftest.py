@@ -92,7 +92,8 @@ def moving_corpus(tmp_path_factory):
 def painting_corpus(tmp_path_factory):
     """A painting corpus of 64 px: one signer before a grey wall, two clips to train and one to test. Do not change it.
 
-    Streams ``signer`` and ``skeleton`` (folders of PNG, the latter four times as large); the signer is skin where limbs are, and nothing else.
+    Streams ``signer`` and ``skeleton`` (folders of PNG, the latter four times as large); the signer is skin where limbs
+    are, and nothing else.
     """
     import cv2
     import numpy as np
