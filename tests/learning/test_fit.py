@@ -15,7 +15,7 @@ from signloom.errors import CheckpointError, DivergedError, InputError, MediaErr
 from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from signloom.learning.classify import ClassifyPoses, score_poses
 from signloom.learning.classify_video import ClassifyVideos
-from signloom.learning.fit import _average, fit
+from signloom.learning.fit import average_into, fit
 from signloom.learning.recipe import Schedule
 from signloom.learning.task import epoch_rows
 from signloom.learning.video_set import Memory, VideoSet
@@ -74,11 +74,11 @@ def test_it_learns_a_toy_and_keeps_the_weights_that_validate_best(tmp_path):
 def test_averaged_weights_forget_the_first_ones():
     average, learnt = {"running_var": torch.ones(1)}, {"running_var": torch.tensor([1e-4])}
     for step in range(200):
-        _average(average, learnt, 0.99, step)
+        average_into(average, learnt, 0.99, step)
     assert float(average["running_var"]) == pytest.approx(1e-4, rel=0.01)  # a plain average would still say .13
-    _average(average, {"running_var": torch.tensor([2e-4])}, 0.99, 10_000)
+    average_into(average, {"running_var": torch.tensor([2e-4])}, 0.99, 10_000)
     assert float(average["running_var"]) == pytest.approx(1.01e-4, rel=0.01)
-    _average(average, learnt, 0.0, 3)
+    average_into(average, learnt, 0.0, 3)
     assert float(average["running_var"]) == pytest.approx(1e-4)  # no average wanted
 
 

@@ -107,14 +107,8 @@ def fit(
     best_metrics: dict[str, float] = {}
 
     state_file = folder / STATE_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    if state_file.exists():
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
-        if state["run_hash"] != run_hash:
-            raise InputError(
-                f"'{folder}' holds a run with another recipe, corpus, split or seed; choose another --out, or delete "
-                "that folder to start over"
-            )
+    state = read_state(folder, run_hash)
+    if state is not None:
         bare.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         rate.load_state_dict(state["rate"])
@@ -176,7 +170,7 @@ def fit(
                     )
                 optimizer.step()
                 rate.step()
-                _average(average, bare.state_dict(), schedule.ema, epoch * per_epoch + step)
+                average_into(average, bare.state_dict(), schedule.ema, epoch * per_epoch + step)
                 place.update(step=step + 1, loss_sum=place["loss_sum"] + value)
                 place["seconds"] = spent + time.monotonic() - began
                 progress.step(note=f"loss {value:.3f}")
@@ -293,7 +287,26 @@ def _draw(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
-def _average(average: dict[str, Any], now: dict[str, Any], decay: float, step: int) -> None:
+def read_state(folder: Path, run_hash: str) -> dict[str, Any] | None:
+    """What a killed run left in ``folder`` (made if need be); None where it left nothing.
+
+    Raises InputError where that is another run's.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / STATE_FILE).exists():
+        return None
+    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    if state["run_hash"] != run_hash:
+        raise InputError(
+            f"'{folder}' holds a run with another recipe, corpus, split or seed; choose another --out, or delete that "
+            "folder to start over"
+        )
+    return state
+
+
+def average_into(average: dict[str, Any], now: dict[str, Any], decay: float, step: int) -> None:
     """Let ``average`` follow ``now``; quickly at first, so that nothing stays of what it was before training.
 
     A ten-thousandth of batch norm's first running variance, 1, can be more than the true one of a deep layer.

@@ -20,6 +20,7 @@ import numpy as np
 from signloom.data.manifest import atomic_write
 from signloom.data.mapping import Progress
 from signloom.errors import DivergedError, InputError
+from signloom.learning.fit import STATE_FILE, average_into, read_state
 from signloom.learning.paint_set import PaintSet
 from signloom.steps.geometry import warp_frames
 from signloom.steps.paint_input import PaintAugment, PaintInput
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-STATE_FILE = "state.pt"
 SAVE_EVERY_S = 60.0
 FIRST_LOOK_S = 60.0
 HISTORY_EVERY = 50  # steps
@@ -382,14 +382,8 @@ def fit_painter(
     history: list[dict[str, Any]] = []
 
     state_file = folder / STATE_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    if state_file.exists():
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
-        if state["run_hash"] != run_hash:
-            raise InputError(
-                f"'{folder}' holds a run with another recipe, corpus, split or seed; choose another --out, or delete "
-                "that folder to start over"
-            )
+    state = read_state(folder, run_hash)
+    if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         for name, head in heads.heads.items():
@@ -454,7 +448,7 @@ def fit_painter(
             if math.isfinite(value) and _clipped(model.parameters(), schedule.clip_norm):
                 optimizer.step()
                 in_a_row = 0
-                _average(average, model.state_dict(), min(schedule.ema, (step + 1) / (step + 10)))
+                average_into(average, model.state_dict(), schedule.ema, step)
                 place["sums"] = [a + b for a, b in zip(place["sums"], (value, said, 1))]
             else:
                 place["skipped"] += 1
@@ -530,14 +524,6 @@ def _rate(step: int, done: float, schedule: PaintSchedule) -> float:
     """The learning rate as a share of the schedule's, ``done`` (0 to 1) of the run."""
     rising = min(1.0, (step + 1) / max(1, schedule.warmup_steps))
     return rising if schedule.decay == "constant" else rising * (0.5 + 0.5 * math.cos(math.pi * done))
-
-
-def _average(average: dict[str, Any], now: dict[str, Any], decay: float) -> None:
-    for name, value in now.items():
-        if value.dtype.is_floating_point and decay:
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
 
 
 def _autocast_dtype(precision: str, device: Any) -> Any:

@@ -24,7 +24,7 @@ from signloom.learning.paint import PaintLosses, PaintRecipe, PaintTask, fit_pai
 from signloom.learning.paint_set import PaintSet, background_of
 from signloom.learning.video_set import Memory, default_memory
 from signloom.models import build
-from signloom.recipes.recognise import describe_corpus, split_hash_of
+from signloom.recipes.recognise import RUN_FILE, describe_corpus, is_finished, split_hash_of
 from signloom.steps.crop import SignerCrop, shoulders_in_limbs
 from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure, warp_limbs
 from signloom.steps.paint_input import PaintInput
@@ -193,16 +193,9 @@ def train_painter(
     fingerprints = {s: dict(manifest.fingerprint(s)) for s in ("signer", stream)}
     begins_with = [files.content_hash(weights_file(painter))] if painter is not None else []
     run_hash = fingerprint_hash(recipe.as_dict(), manifest.corpus_hash(), split_hash_of(manifest), seed, *begins_with)
-    folder, finished = out / "checkpoint", out / "run.json"
-    if finished.exists():
-        if json.loads(finished.read_text(encoding="utf-8"))["run_hash"] == run_hash:
-            return load_checkpoint(folder)
-        raise InputError(
-            f"'{out}' holds a finished run with another recipe, corpus, split or seed; choose another --out"
-        )
-    for left_over in out.rglob(".tmp-*"):
-        left_over.unlink(missing_ok=True)  # a killed run's unfinished files
-
+    folder, finished = out / "checkpoint", out / RUN_FILE
+    if is_finished(out, run_hash):
+        return load_checkpoint(folder)
     size = recipe.inputs.size_px
     memory = default_memory()
     clips = clips_of(train, recipe.inputs, signers, memory)

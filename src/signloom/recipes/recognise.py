@@ -208,17 +208,9 @@ def train_run(
         raise InputError(f"training needs at least two labels; the train split of '{corpus.root}' has {list(labels)}")
     started_from = [files.content_hash(f) for f in (weights, teacher and weights_file(teacher)) if f is not None]
     run_hash = fingerprint_hash(recipe.as_dict(), lessons.identity, lessons.split_hash, seed, *started_from)
-    folder = out / "checkpoint"
-    finished = out / "run.json"
-    if finished.exists():
-        if json.loads(finished.read_text(encoding="utf-8"))["run_hash"] == run_hash:
-            return load_checkpoint(folder)
-        raise InputError(
-            f"'{out}' holds a finished run with another recipe, corpus, split or seed; choose another --out"
-        )
-
-    for left_over in out.rglob(".tmp-*"):
-        left_over.unlink(missing_ok=True)  # a killed run's unfinished files
+    folder, finished = out / "checkpoint", out / RUN_FILE
+    if is_finished(out, run_hash):
+        return load_checkpoint(folder)
     import torch
 
     torch.manual_seed(seed)
@@ -266,6 +258,25 @@ def train_run(
     write_json(finished, {"run_hash": run_hash, "seed": seed, "seconds": round(result.seconds, 2), **result.metrics})
     (out / "state.pt").unlink(missing_ok=True)
     return best
+
+
+RUN_FILE = "run.json"
+
+
+def is_finished(out: Path, run_hash: str) -> bool:
+    """Whether the run folder ``out`` holds this run, finished; else what a killed one left half-written is removed.
+
+    Raises InputError where it holds another finished run.
+    """
+    if (out / RUN_FILE).exists():
+        if json.loads((out / RUN_FILE).read_text(encoding="utf-8"))["run_hash"] == run_hash:
+            return True
+        raise InputError(
+            f"'{out}' holds a finished run with another recipe, corpus, split or seed; choose another --out"
+        )
+    for left_over in out.rglob(".tmp-*"):
+        left_over.unlink(missing_ok=True)
+    return False
 
 
 def _task(corpus: Manifest | Shards, recipe: Recipe, lessons: Lessons, teacher: Path | None):
