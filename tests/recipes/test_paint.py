@@ -237,6 +237,7 @@ def test_a_painter_of_another_split_is_not_enlarged(trained, painting_corpus, tm
     ("extra", "words"),
     [
         (["--epochs", "3"], "give --steps instead"),
+        (["--precision", "fp16"], "expected auto, fp32 or bf16"),
         (["--teacher", "x"], "--teacher does not go with recipe"),
         (["--set", "losses.nonsense=1"], "no setting 'losses.nonsense'"),
     ],

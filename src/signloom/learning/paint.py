@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from signloom.data.manifest import atomic_write
-from signloom.data.mapping import Progress
+from signloom.data.mapping import Progress, default_workers
 from signloom.errors import DivergedError, InputError
 from signloom.learning.fit import STATE_FILE, average_into, read_state
 from signloom.learning.paint_set import PaintSet
@@ -87,6 +89,10 @@ class PaintSchedule:
         for name in ("steps", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"PaintSchedule.{name}: got {getattr(self, name)!r}, expected more than 0")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise InputError(
+                f"PaintSchedule.precision: got {self.precision!r}, expected auto, fp32 or bf16 (fp16 overflows)"
+            )
 
 
 @dataclass(frozen=True)
@@ -416,7 +422,9 @@ def fit_painter(
     shown = int(100 * min(1.0, spent / budget_s)) if budget_s else place["step"]
     in_a_row = 0
     with Progress("paint", total, shown, unit="%" if budget_s else "steps", quiet=quiet) as progress:
-        for step, lesson in _ahead(task, seed, place["step"]):
+        # A processor shares its cores between both; a GPU must not wait.
+        n_threads = min(8, default_workers()) if device.type == "cuda" else 1
+        for step, lesson in _ahead(task, seed, place["step"], n_threads):
             place["seconds"] = spent + time.monotonic() - began
             done = place["seconds"] / budget_s if budget_s else step / schedule.steps
             if done >= 1:
@@ -484,16 +492,18 @@ def fit_painter(
     return PaintResult(weights, history, place["step"], place["seconds"], place["skipped"])
 
 
-def _ahead(task: PaintTask, seed: int, first: int) -> Iterator[tuple[int, Lesson]]:
-    """Lessons without end, each made in another thread while the one before is learnt."""
-    with ThreadPoolExecutor(1, thread_name_prefix="lessons") as pool:
-        made = pool.submit(task.lesson, seed, first)
-        step = first
-        while True:
-            lesson = made.result()
-            made = pool.submit(task.lesson, seed, step + 1)
-            yield step, lesson
-            step += 1
+def _ahead(task: PaintTask, seed: int, first: int, n_threads: int) -> Iterator[tuple[int, Lesson]]:
+    """Lessons without end, ``n_threads`` of them being made while one is learnt."""
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="lessons") as pool:
+        made = deque(pool.submit(task.lesson, seed, first + k) for k in range(n_threads))
+        try:
+            for step in count(first):
+                lesson = made.popleft().result()
+                made.append(pool.submit(task.lesson, seed, step + n_threads))
+                yield step, lesson
+        finally:
+            for waiting in made:
+                waiting.cancel()
 
 
 def _adam(module: Any, rate: float, schedule: PaintSchedule) -> Any:
@@ -529,10 +539,8 @@ def _rate(step: int, done: float, schedule: PaintSchedule) -> float:
 def _autocast_dtype(precision: str, device: Any) -> Any:
     import torch
 
-    if precision == "bf16":
-        return torch.bfloat16
-    if precision == "fp16" or precision == "fp32":
-        return None  # half precision without loss scaling is no good for critics
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else None
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
     able = torch.cpu.get_capabilities()
