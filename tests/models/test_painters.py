@@ -12,6 +12,7 @@ from signloom.models.critics import PatchCritic, PatchCriticConfig
 from signloom.models.painter import Painter, PainterConfig, warp
 from signloom.models.pix2pix import PatchGAN, Pix2Pix, Pix2PixConfig
 from signloom.models.upscaled import Upscaled, UpscaledConfig, enlarged
+from signloom.steps.paint_input import PaintInput
 
 torch.set_num_threads(1)
 SMALL = {"size_px": 64, "widths": (8, 8, 12, 12)}
@@ -99,7 +100,7 @@ def test_an_exported_painter_paints_the_same(case, tmp_path):
     from signloom.recipes.paint_export import export_painter
 
     model, _, large = model_of(case)
-    painter = SimpleNamespace(model=model, size_px=large, signers=("one",))
+    painter = SimpleNamespace(model=model, size_px=large, inputs=PaintInput())
     file = export_painter(painter, tmp_path / "painter.onnx")  # compares with PyTorch, on a beginning and going on
     about = {p.key: p.value for p in onnx.load(str(file)).metadata_props}
     assert about["signloom_generated"] == "true"
@@ -115,7 +116,7 @@ def test_an_export_that_paints_otherwise_is_refused(tmp_path, monkeypatch):
     model, _, _ = model_of("painter")
     monkeypatch.setattr(paint_export, "TOLERANCE", -1.0)
     with pytest.raises(SignloomError, match="apart from PyTorch's"):
-        paint_export.export_painter(SimpleNamespace(model=model, size_px=64, signers=("x",)), tmp_path / "p.onnx")
+        paint_export.export_painter(SimpleNamespace(model=model, size_px=64, inputs=PaintInput()), tmp_path / "p.onnx")
 
 
 # --- ours ---------------------------------------------------------------------------------------------------------

@@ -80,6 +80,18 @@ def test_where_the_signer_stands_is_read_off_stick_figures(trained):
     assert crop["height"] == pytest.approx(28 / 64, abs=0.03)
 
 
+def test_a_limb_that_is_surer_than_in_training_is_no_surer_to_the_painter(trained, painting_corpus):
+    from signloom.steps.limbs import LIMBS
+
+    painter = load_painter(trained)
+    (clip,) = clips_of(painting_corpus.only("test"), painter.inputs, painter.signers)
+    limbs = clip.limbs(0)
+    assert painter.inputs.limb_levels[LIMBS.index("trunk")] == 0  # this corpus shows no hips
+    with_trunk = limbs.copy()
+    with_trunk[20:, 30:34, LIMBS.index("trunk")] = 255
+    assert np.array_equal(*(next(painter.paint([x])) for x in (limbs, with_trunk)))
+
+
 def test_a_finished_run_is_loaded_and_another_is_refused(trained, painting_corpus):
     again = train_painter(painting_corpus, tiny(steps=250, learning_rate=4e-3, ema=0.9), trained, quiet=True)
     assert again.recipe["schedule"]["steps"] == 250

@@ -223,6 +223,7 @@ def train_painter(
         recipe.inputs,
         crop=fingerprints["signer"].get("crop") or _own_square(clips),
         signers=signers,
+        limb_levels=_limb_levels(clips),
         proportions=tuple(_proportions([c for c in clips if c.identity == k]) for k in range(len(signers))),
     )
     kept: dict[str, Any] = {
@@ -314,6 +315,13 @@ def _own_square(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
     return asdict(SignerCrop(size, round(size / width, 3), round(height, 3)))
 
 
+def _limb_levels(clips: Sequence[CorpusClip]) -> tuple[int, ...]:
+    every = [(c, row) for c in clips for row in range(len(c))]
+    some = [every[k] for k in np.linspace(0, len(every) - 1, min(len(every), 2 * BACKGROUND_FRAMES)).astype(int)]
+    brightest = np.array([c.limbs(row).max((0, 1)) for c, row in some])
+    return tuple(int(np.percentile(b[b > 0], 90)) if b.any() else 0 for b in brightest.T)
+
+
 def _proportions(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
     """The signer's build, from the poses of all ``clips``; None where the corpus has stick figures only."""
     with_pose = [c for c in clips if "pose" in c.record.streams]
@@ -399,6 +407,8 @@ class Painter:
         who = torch.tensor([identity], device=self.device)
         state = None
         for frame in limbs:
+            if self.inputs.limb_levels:
+                frame = np.minimum(frame, np.array(self.inputs.limb_levels, np.uint8))
             x = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None].float() / 255
             with torch.inference_mode():  # not around the yield: it would hold in the caller's code, too
                 picture, state = self.model(x, state, who)

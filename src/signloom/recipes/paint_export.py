@@ -11,6 +11,7 @@ import numpy as np
 from signloom.data.manifest import atomic_write
 from signloom.errors import MissingExtraError, SignloomError
 from signloom.recipes.paint import GENERATED, Painter
+from signloom.steps.limbs import LIMBS
 
 TOLERANCE = 1e-4
 
@@ -49,7 +50,15 @@ def export_painter(painter: Painter, file: Path) -> Path:
     )
     assert program is not None
     about = {
-        "signloom": json.dumps({"size_px": painter.size_px, "signers": painter.signers, "temporal": temporal}),
+        "signloom": json.dumps(
+            {
+                "size_px": painter.size_px,
+                "signers": painter.inputs.signers,
+                "temporal": temporal,
+                "limbs": LIMBS,
+                "limb_levels": painter.inputs.limb_levels,
+            }
+        ),
         **GENERATED,
     }
     proto = program.model_proto

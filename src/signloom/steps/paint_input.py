@@ -17,8 +17,10 @@ class PaintInput:
     """What surrounds a painter, kept in its checkpoint: what a pose goes through before the painter sees it.
 
     ``size_px`` is the side of its square pictures, ``limbs_px`` that of the limbs it takes (None: the same). ``crop``
-    are the settings of the shoulder-normalised square that it was trained on, None where the corpus came cut.
-    ``proportions`` are the build of each of ``signers``, to which other signers' poses are brought.
+    are the settings of the shoulder-normalised square that it was trained on. ``proportions`` are the build of each of
+    ``signers``, to which other signers' poses are brought. ``limb_levels`` is how bright each limb was in training
+    where it was seen (the 90th percentile over frames): a pose that is surer of one (hips that were always below the
+    picture, say) is no surer to the painter.
     """
 
     size_px: int = 256
@@ -26,6 +28,7 @@ class PaintInput:
     crop: Mapping[str, Any] | None = None
     signers: tuple[str, ...] = ("",)
     proportions: tuple[Mapping[str, Any] | None, ...] = (None,)
+    limb_levels: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.size_px % 32 or self.size_px < 64:
