@@ -3,7 +3,7 @@
 Isola et al. 2017 (https://arxiv.org/abs/1611.07004), in the layout of the usual TensorFlow version: 4×4 kernels with
 stride 2, no bias before a batch norm. Counting the norms' running statistics, as Keras does, the generator has
 54,425,859 parameters and the PatchGAN 2,770,433. The published system drops out in use as well, so that two calls give
-two pictures; here dropout and batch statistics belong to training alone, and a picture does not depend on the batch.
+two pictures; here dropout belongs to training alone. A picture never depends on the others of its batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EPS, MOMENTUM = 1e-3, 0.01  # Keras's; its momentum .99 is torch's .01
+EPS = 1e-3  # Keras's
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,19 @@ def _init(module: nn.Module) -> None:
 
 
 class _Norm(nn.BatchNorm2d):
-    """Batch norm that takes a single value, too: the innermost layer of a batch of one, as published, has one pixel.
+    """Batch norm as the published system has it: batches of one, and the batch's own statistics in use as well.
 
-    Its variance is 0 and its difference to the mean nothing, so that its bias remains; torch's own raises instead.
+    So each picture is normalised by itself, here in batches of any size. The innermost layer has a single pixel, of
+    which the bias remains. The running statistics are kept for their number and for foreign weights; nothing reads them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.numel() > x.shape[1]:
-            return super().forward(x)
-        with torch.no_grad():
-            self.running_mean.lerp_(x.flatten().to(self.running_mean), MOMENTUM)
-            self.running_var.mul_(1 - MOMENTUM)
-        return (x - x) * self.weight[:, None, None] + self.bias[:, None, None]
+        mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), unbiased=False, keepdim=True)
+        return (x - mean) * (var + self.eps).rsqrt() * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return _Norm(channels, eps=EPS, momentum=MOMENTUM)
+    return _Norm(channels, eps=EPS)
 
 
 class Pix2Pix(nn.Module):
