@@ -46,7 +46,7 @@ class _Norm(nn.BatchNorm2d):
     """Batch norm as the published system has it: batches of one, and the batch's own statistics in use as well.
 
     So each picture is normalised by itself, here in batches of any size. The innermost layer has a single pixel, of
-    which the bias remains. The running statistics are kept for their number and for foreign weights; nothing reads them.
+    which the bias remains. The running statistics are kept for foreign weights; nothing reads them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
