@@ -229,6 +229,9 @@ def test_a_painter_at_twice_its_size(trained, painting_corpus, tmp_path, capsys)
     (clip,) = clips_of(painting_corpus.only("test"), large.inputs, large.signers)
     frames = painted(large, clip)
     assert frames.shape[1:] == (128, 128, 3)
+    assert main(["evaluate", str(tmp_path / "run"), str(painting_corpus.root), "--no-clips", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["bicubic enlargement"]["full"]["psnr"]["n"] == figures["painted"]["full"]["psnr"]["n"]
     inner = large.model.painter.state_dict()
     assert all(torch.equal(v, inner[k]) for k, v in small.model.state_dict().items())
 

@@ -118,7 +118,7 @@ class CorpusClip:
         return joints_of(pose), face_lines(pose)
 
     def _read_limbs(self, row: int) -> np.ndarray:
-        key = (self.id, row)
+        key = (self.id, row, self.limbs_px)
         held = self.memory.get(key)
         if held is None:
             path = self.record.path("skeleton", self.root, "a painter")
