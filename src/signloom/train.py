@@ -149,8 +149,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _paint(args: argparse.Namespace, recipe) -> int:
+    from dataclasses import replace
+
     from signloom.data.manifest import read_manifest
-    from signloom.data.splits import write_split
+    from signloom.data.splits import split_of, write_split
     from signloom.errors import InputError
     from signloom.recipes.paint import train_painter
     from signloom.recipes.recognise import choose_split, describe_split
@@ -163,7 +165,15 @@ def _paint(args: argparse.Namespace, recipe) -> int:
     wanted = args.split
     if wanted == "auto":
         wanted = "given" if any(r.split for r in corpus) else "random"
-    corpus, split = choose_split(corpus, wanted, seed=args.seed)
+    if wanted == "random":
+        # Signs do not matter to a painter: a corpus with one take of each has clips to spare for a test all the same.
+        unlabelled = replace(corpus, records=tuple(replace(r, label=None) for r in corpus))
+        divided, _ = choose_split(unlabelled, wanted, seed=args.seed)
+        records = tuple(replace(r, split=d.split) for r, d in zip(corpus, divided))
+        corpus = replace(corpus, records=records, meta=divided.meta)
+        split = split_of(corpus)
+    else:
+        corpus, split = choose_split(corpus, wanted, seed=args.seed)
     checkpoint = train_painter(
         corpus, recipe, args.out, seed=args.seed, split=describe_split(split), painter=args.painter
     )

@@ -248,6 +248,17 @@ def test_a_painter_of_another_split_is_not_enlarged(trained, painting_corpus, tm
         train_painter(painting_corpus, recipe, tmp_path / "run", quiet=True)
 
 
+def test_a_few_takes_of_different_signs_still_leave_some_to_test(painting_corpus, tmp_path):
+    from signloom.data.manifest import write_manifest
+
+    apart = tuple(replace(r, label=r.id, split=None) for r in painting_corpus)
+    write_manifest(replace(painting_corpus, records=apart), tmp_path / "corpus")
+    words = ["train", str(tmp_path / "corpus"), "--recipe", "paint-frames", "--steps", "1", "--batch-size", "2"]
+    words += ["--set", "inputs.size_px=64", "model.widths=[8,8,8,8]", "--out", str(tmp_path / "run")]
+    assert main(words) == 0
+    assert main(["evaluate", str(tmp_path / "run"), str(tmp_path / "corpus"), "--no-clips"]) == 0
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
