@@ -12,17 +12,20 @@ from signloom.models.critics import PatchCritic, PatchCriticConfig
 from signloom.models.painter import Painter, PainterConfig, warp
 from signloom.models.pix2pix import PatchGAN, Pix2Pix, Pix2PixConfig
 from signloom.models.upscaled import Upscaled, UpscaledConfig, enlarged
+from signloom.steps.limbs import palette, stick_figure
 from signloom.steps.paint_input import PaintInput
 
 torch.set_num_threads(1)
 SMALL = {"size_px": 64, "widths": (8, 8, 12, 12)}
+PALETTE = tuple(map(tuple, palette().tolist()))
 CASES = {
     # name: (architecture, config, side of the limbs, side of the pictures)
     "painter": ("painter", {**SMALL, "n_identities": 2}, 64, 64),
     "painter by frames": ("painter", {**SMALL, "temporal": False}, 64, 64),
     "upscaled": ("upscaled", {"painter": tuple(asdict(PainterConfig(**SMALL)).items()), "width": 8}, 64, 128),
-    "pix2pix": ("pix2pix", {}, 256, 256),
+    "pix2pix": ("pix2pix", {"n_identities": 2, "palette": PALETTE}, 256, 256),
 }
+NEVER_LEARNS = {"pix2pix": ("down.7.", "up.0.")}  # as published: its norm leaves nothing of a single pixel
 every = pytest.mark.parametrize("case", CASES)
 
 
@@ -30,8 +33,11 @@ def model_of(case):
     architecture, config, small, large = CASES[case]
     torch.manual_seed(0)
     model = build(architecture, config)
-    if hasattr(model, "background"):  # else nothing shows whether a state is kept
-        with torch.no_grad():
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1 and not weight.any():  # a last layer of zeros would hide all that leads to it
+                weight.normal_(0, 0.05)
+        if hasattr(model, "background"):  # else nothing shows whether a state is kept
             model.background.copy_(torch.rand_like(model.background))
     return model, small, large
 
@@ -69,14 +75,22 @@ def test_a_batch_of_one_is_a_batch_of_eight(case):
 def test_gradient_reaches_all_that_learns(case):
     model, small, _ = model_of(case)
     model.train()
-    if case == "upscaled":  # it begins as bicubic enlargement, with a last layer of zeros
-        torch.nn.init.normal_(model.leave.weight, 0, 0.1)
     picture, state = model(limbs_of(2, small))
-    if not isinstance(state, type(None)):
+    if state is not None:
         picture, _ = model(limbs_of(2, small, seed=2), state.detach())
     picture.square().sum().backward()
     learns = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert [n for n, p in learns.items() if p.grad is None or not torch.isfinite(p.grad).all()] == []
+    silent = [n for n, p in learns.items() if not p.grad.any()]
+    assert silent == [n for n in learns if n.startswith(NEVER_LEARNS.get(case, ()))]
+
+
+@every
+def test_without_an_identity_it_paints_the_first(case):
+    model, small, _ = model_of(case)
+    with torch.inference_mode():
+        unnamed, first = (model.eval()(limbs_of(2, small), None, who)[0] for who in (None, torch.tensor([0, 0])))
+    assert torch.equal(unnamed, first)
 
 
 @every
@@ -187,8 +201,7 @@ def test_a_painter_that_cannot_be_is_refused(bad, words):
 
 
 def test_an_untrained_upsampler_is_bicubic_enlargement():
-    model, small, _ = model_of("upscaled")
-    limbs = limbs_of(1, small)
+    model, limbs = Upscaled(UpscaledConfig(**CASES["upscaled"][1])), limbs_of(1, 64)
     with torch.inference_mode():
         inner, _ = model.eval().painter(limbs)
         assert torch.allclose(model(limbs)[0], enlarged(inner).clamp(0, 1), atol=1e-6)
@@ -223,10 +236,7 @@ def test_pix2pix_trains_on_batches_of_one_as_published():
 
 
 def test_pix2pix_sees_the_stick_figure_in_its_colours():
-    from signloom.steps.limbs import palette, stick_figure
-
-    colours = tuple(map(tuple, palette().tolist()))
-    model = Pix2Pix(Pix2PixConfig(palette=colours))
+    model = Pix2Pix(Pix2PixConfig(palette=PALETTE))
     limbs = (limbs_of(1, 256)[0] * 255).to(torch.uint8)
     ours = model.stick_figure(limbs[None].float() / 255)[0].permute(1, 2, 0)
     assert (ours * 255 - torch.from_numpy(stick_figure(limbs.permute(1, 2, 0).numpy()))).abs().max() <= 1

@@ -46,7 +46,9 @@ class _Norm(nn.BatchNorm2d):
     """Batch norm as the published system has it: batches of one, and the batch's own statistics in use as well.
 
     So each picture is normalised by itself, here in batches of any size. The innermost layer has a single pixel, of
-    which the bias remains. The running statistics are kept for foreign weights; nothing reads them.
+    which nothing remains: it and the layer after it (8.4 M parameters) give zeros and never learn. Its authors later
+    took the norm out there (https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/issues/60); the layout with the
+    published count has it. The running statistics are kept for foreign weights; nothing reads them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,8 +88,9 @@ class Pix2Pix(nn.Module):
     def stick_figure(self, limbs_BLHW: Tensor, identity_B: Tensor | None = None) -> Tensor:
         """The limbs in colours, (B, 3, H, W) from 0 to 1: where limbs cross, the brightest shows."""
         figure = _stick_figure(limbs_BLHW, self.palette)
-        if self.config.n_identities > 1 and identity_B is not None:
-            figure = torch.maximum(figure, _identity_colours(self.config.n_identities, limbs_BLHW)[identity_B])
+        if self.config.n_identities > 1:
+            colours = _identity_colours(self.config.n_identities, limbs_BLHW)
+            figure = torch.maximum(figure, colours[:1] if identity_B is None else colours[identity_B])
         return figure
 
     def forward(self, limbs_BLHW: Tensor, state: None = None, identity_B: Tensor | None = None) -> tuple[Tensor, None]:
