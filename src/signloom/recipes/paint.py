@@ -246,7 +246,7 @@ def train_painter(
     def look(weights: Mapping[str, Any], step: int) -> None:
         now = checkpoint(weights, {"steps": step})
         save_checkpoint(now, folder)
-        write_look(now, shown or clips, out, quiet=quiet)
+        write_look(now, shown or clips, out)
 
     result = fit_painter(
         model,
@@ -334,7 +334,7 @@ def _proportions(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
 LOOK_ROWS, LOOK_FRAMES = 6, 75
 
 
-def write_look(checkpoint: Checkpoint, clips: Sequence[CorpusClip], out: Path, *, quiet: bool = True) -> None:
+def write_look(checkpoint: Checkpoint, clips: Sequence[CorpusClip], out: Path) -> None:
     """``look.png``: frames of ``clips`` as pose, painted and real; ``look.mp4``: the start of the first clip so."""
     painter = Painter(checkpoint)
 
