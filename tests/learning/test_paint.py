@@ -16,6 +16,7 @@ from signloom.learning.paint import (
     PaintTask,
     cut_parts,
     edge_loss,
+    grid_loss,
     paint_lesson,
     picture_loss,
 )
@@ -116,6 +117,16 @@ def test_equal_pictures_cost_nothing(task):
     before = lesson.pictures[:, -2] if lesson.pictures.shape[1] > 1 else None
     assert float(picture_loss(PaintLosses(), lesson, real, before, real)) == pytest.approx(0, abs=1e-5)
     assert float(edge_loss(real, real)) == 0
+
+
+def test_a_pattern_of_the_painters_squares_costs_more_than_noise_as_strong():
+    real = torch.full((1, 3, 32, 32), 0.5)
+    pattern = 0.1 * torch.randn(1, 1, 4, 4).expand(1, 3, 4, 4)
+    lattice = real + pattern.tile(1, 1, 8, 8)
+    noise = real + 0.1 * torch.randn(1, 1, 32, 32).expand(1, 3, 32, 32)
+    assert float(grid_loss(lattice, real)) == pytest.approx(float((pattern - pattern.mean()).abs().mean()), rel=1e-4)
+    assert float(grid_loss(noise, real)) < 0.5 * float(grid_loss(lattice, real))
+    assert float(grid_loss(real + 0.2, real)) == pytest.approx(0, abs=1e-6)  # one brightness is no pattern
 
 
 def test_edges_tell_a_blurred_picture_from_a_darker_one():

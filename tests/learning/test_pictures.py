@@ -18,6 +18,7 @@ from signloom.learning.pictures import (
     flow_warp_error,
     gradient_energy,
     hand_hits,
+    lattice_energy,
     ms_ssim,
     psnr,
     ssim,
@@ -101,6 +102,18 @@ def test_gradient_energy_of_ramps_by_hand():
     sharp = texture()
     blurred = as_batch(cv2.GaussianBlur(sharp, (0, 0), 2))
     assert float(gradient_energy(blurred)) < 0.5 * float(gradient_energy(as_batch(sharp)))
+
+
+def test_a_lattice_is_told_from_detail_that_does_not_repeat():
+    rng = np.random.default_rng(0)
+    lattice = torch.from_numpy(np.tile(rng.normal(0.5, 0.1, (1, 1, 4, 4)), (1, 3, 16, 16)))
+    noise = torch.from_numpy(rng.normal(0.5, 0.1, (1, 1, 64, 64)).repeat(3, 1))
+    (repeats_a, all_a), (repeats_b, all_b) = lattice_energy(lattice), lattice_energy(noise)
+    assert float(repeats_a / all_a) == pytest.approx(1, abs=0.05)
+    assert float(repeats_b / all_b) == pytest.approx(1 / 16, rel=0.3)
+    repeats, all_ = lattice_energy(torch.full((1, 3, 17, 19), 0.3))
+    assert float(repeats) == pytest.approx(0, abs=1e-9)
+    assert float(all_) == pytest.approx(0, abs=1e-9)
 
 
 def test_cutting_out_takes_columns_and_rows():

@@ -78,6 +78,7 @@ def test_where_the_signer_stands_is_read_off_stick_figures(trained):
     crop = load_painter(trained).inputs.crop
     assert crop["shoulders"] == pytest.approx(64 / 22, rel=0.1)
     assert crop["height"] == pytest.approx(28 / 64, abs=0.03)
+    assert crop["across"] == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_limb_that_is_surer_than_in_training_is_no_surer_to_the_painter(trained, painting_corpus):

@@ -71,6 +71,7 @@ def test_a_perfect_painter_has_perfect_figures_everywhere():
         assert value(results, "painted", area, "psnr") == pytest.approx(100)
         assert value(results, "painted", area, "ssim") == pytest.approx(1, abs=1e-5)
         assert value(results, "painted", area, "gradient_ratio") == pytest.approx(1)
+        assert value(results, "painted", area, "lattice") == value(results, "real", area, "lattice")
     for name in ("warp_ratio", "flicker_ratio"):
         assert value(results, "painted", "motion", name) == pytest.approx(1)
     json.dumps(results, allow_nan=False)

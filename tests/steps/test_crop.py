@@ -31,10 +31,10 @@ def moved(joints: Joints, matrix: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", [256, 512])
 @pytest.mark.parametrize(("width", "at"), [(40.0, (100.0, 90.0)), (80.0, (300.0, 200.0)), (333.0, (960.0, 700.0))])
 def test_shoulders_stand_on_the_same_pixels_however_the_camera_stood(size, width, at):
-    crop = SignerCrop(size_px=size)
-    got = np.median(moved(joints := person(width=width, at=at, sway=width / 20), crop.matrix(joints)), 0)
-    for joint, side in ((LEFT, 1), (RIGHT, -1)):
-        assert got[joint] == pytest.approx((size / 2 + side * size / 6, crop.height * size), abs=1)
+    for crop in (SignerCrop(size_px=size), SignerCrop(size_px=size, across=0.6)):
+        got = np.median(moved(joints := person(width=width, at=at, sway=width / 20), crop.matrix(joints)), 0)
+        for joint, side in ((LEFT, 1), (RIGHT, -1)):
+            assert got[joint] == pytest.approx((size * (crop.across + side / 6), crop.height * size), abs=1)
 
 
 def test_training_and_use_cut_alike_and_a_few_bad_frames_change_nothing():
@@ -104,7 +104,9 @@ def test_a_wall_of_one_colour_replaces_what_is_behind():
         assert (np.abs(square.astype(int) - (0, 255, 0)).max(2) < 60).mean() > 0.5
 
 
-@pytest.mark.parametrize("wrong", [{"size_px": 7}, {"shoulders": 0.5}, {"height": 2}, {"background": "greenish"}])
+@pytest.mark.parametrize(
+    "wrong", [{"size_px": 7}, {"shoulders": 0.5}, {"height": 2}, {"across": -1}, {"background": "greenish"}]
+)
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         SignerCrop(**wrong)

@@ -44,7 +44,8 @@ class PaintLosses:
 
     ``l1`` and ``ssim`` (1 - SSIM) compare pictures, ``edges`` their horizontal and vertical differences at two sizes,
     ``parts`` the l1 and edges of face and hands once more, cut out, and ``texture`` how much fine detail these hold,
-    wherever exactly it lies: a blurred hand is as wrong as one that is too rough. ``bent`` asks the bent last picture
+    wherever exactly it lies: a blurred hand is as wrong as one that is too rough. ``grid`` keeps that detail from being
+    a pattern that repeats with the squares a painter works on. ``bent`` asks the bent last picture
     to match by itself, so that flow is learnt from the first step. ``motion`` compares what changed since the frame
     before with what really changed. ``critic`` is the weight of the critic of whole pictures (which costs more than the
     painter itself), ``face_critic`` and ``hand_critic`` of those of cut-out faces and hands, each with ``features`` for
@@ -58,6 +59,7 @@ class PaintLosses:
     edges: float = 0.5
     parts: float = 0.5
     texture: float = 0.5
+    grid: float = 1.0
     bent: float = 0.1
     motion: float = 0.25
     critic: float = 0.0
@@ -224,6 +226,19 @@ def texture_loss(painted_BCHW: Tensor, real_BCHW: Tensor) -> Tensor:
     return (strength(painted_BCHW) - strength(real_BCHW)).abs().mean()
 
 
+def grid_loss(painted_BCHW: Tensor, real_BCHW: Tensor) -> Tensor:
+    """How much of the error repeats every 4 pixels, the squares that painters work on (mean absolute).
+
+    Brightness errors are averaged over the same place in 4 × 4 neighbouring squares; what these 16 means differ by is a
+    lattice. Errors that do not repeat average out. Sides must be multiples of 4 from 16 pixels on.
+    """
+    import torch.nn.functional as F
+
+    error = (painted_BCHW - real_BCHW).mean(1, keepdim=True)
+    repeated = F.avg_pool2d(F.pixel_unshuffle(error, 4), 4, 2)
+    return (repeated - repeated.mean(1, keepdim=True)).abs().mean()
+
+
 def cut_parts(x_BCHW: Tensor, boxes: Sequence[dict[str, tuple[int, int, int, int]]], kind: str) -> Tensor:
     """The squares around the parts whose names begin with ``kind`` ("face", "hand"), (N, C, side, side); N may be 0."""
     import torch
@@ -272,7 +287,11 @@ class Critics:
         return total
 
     def painters_loss(self, painted: Tensor, lesson: Lesson) -> Tensor:
-        """What the painter is to minimise: to be taken for real, and to look alike on the critics' inside."""
+        """What the painter is to minimise: to be taken for real, and to look alike on the critics' inside.
+
+        Its gradient reaches the painter alone.
+        """
+        import torch
         import torch.nn.functional as F
 
         weights = {"whole": self.losses.critic, "face": self.losses.face_critic, "hand": self.losses.hand_critic}
@@ -281,12 +300,15 @@ class Critics:
             fake = self.seen(name, painted, lesson)
             if not len(fake):
                 continue
+            head.requires_grad_(False)
             says, inside = head(fake, with_features=True)
+            head.requires_grad_(True)
             says = says.float()
             value = F.softplus(-says).mean() if self.losses.bce else -says.mean()
             if self.losses.features:
-                _, wanted = head(self.seen(name, lesson.pictures[:, -1], lesson), with_features=True)
-                matched = [(a.float() - b.float().detach()).abs().mean() for a, b in zip(inside, wanted)]
+                with torch.no_grad():
+                    _, wanted = head(self.seen(name, lesson.pictures[:, -1], lesson), with_features=True)
+                matched = [(a.float() - b.float()).abs().mean() for a, b in zip(inside, wanted)]
                 value = value + self.losses.features * sum(matched) / len(matched)
             total = total + weights[name] * value
         return total
@@ -325,12 +347,12 @@ def picture_loss(
         total = total + losses.ssim * (1 - ssim(painted, real).mean())
     if losses.edges:
         total = total + losses.edges * edge_loss(painted, real)
-    if losses.parts or losses.texture:
+    if losses.parts or losses.texture or losses.grid:
         for kind in ("face", "hand"):
             a, b = (cut_parts(x, lesson.boxes, kind) for x in (painted, real))
             if len(a):
                 total = total + losses.parts * ((a - b).abs().mean() + losses.edges * edge_loss(a, b))
-                total = total + losses.texture * texture_loss(a, b)
+                total = total + losses.texture * texture_loss(a, b) + losses.grid * grid_loss(a, b)
     if losses.bent and bent is not None:
         total = total + losses.bent * (bent - real).abs().mean()
     if losses.motion and before is not None:

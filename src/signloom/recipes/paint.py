@@ -311,8 +311,8 @@ def _own_square(clips: Sequence[CorpusClip]) -> dict[str, Any] | None:
     left, right = (np.array(side) for side in zip(*seen))
     size = clips[0].limbs_px
     width = float(np.percentile(np.linalg.norm(left - right, axis=1), 90))
-    height = float(np.median((left + right)[:, 1]) / 2 / size)
-    return asdict(SignerCrop(size, round(size / width, 3), round(height, 3)))
+    across, height = (np.median(left + right, axis=0) / 2 / size).round(3).tolist()
+    return asdict(SignerCrop(size, round(size / width, 3), height, across=across))
 
 
 def _limb_levels(clips: Sequence[CorpusClip]) -> tuple[int, ...]:

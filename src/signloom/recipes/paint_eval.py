@@ -100,7 +100,17 @@ def evaluate_painter(
 def _measure_clip(number: int, clip: PaintedClip, others: _Others | None, sums: _Sums, lpips: Distance | None) -> int:
     import torch
 
-    from signloom.learning.pictures import Motion, cut_out, gradient_energy, hand_hits, ms_ssim, psnr, redetected, ssim
+    from signloom.learning.pictures import (
+        Motion,
+        cut_out,
+        gradient_energy,
+        hand_hits,
+        lattice_energy,
+        ms_ssim,
+        psnr,
+        redetected,
+        ssim,
+    )
     from signloom.steps.parts import part_boxes
 
     motion, before, row = Motion(), clip.before, -1
@@ -129,6 +139,8 @@ def _measure_clip(number: int, clip: PaintedClip, others: _Others | None, sums: 
                 *energies, real_energy = gradient_energy(cut).tolist()
                 for who, energy in zip(pictures, energies):
                     sums.add(who, area, "gradient_ratio", number, row, energy, real_energy)
+                for who, *energies in zip([*pictures, "real"], *(e.tolist() for e in lattice_energy(cut))):
+                    sums.add(who, area, "lattice", number, row, *energies)
         moved = motion.push(painted, real)
         for name in ("warp_error", "flicker") if moved is not None else ():
             ours, true = moved[name], moved[f"{name}_real"]

@@ -319,6 +319,7 @@ def pix2pix() -> PaintRecipe:
             edges=0,
             parts=0,
             texture=0,
+            grid=0,
             bent=0,
             motion=0,
             critic=1,

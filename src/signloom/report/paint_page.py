@@ -32,6 +32,12 @@ _MEASURES = {
     "ssim": ("SSIM", 3, "", "1 is best"),
     "ms_ssim": ("Multi-scale SSIM", 3, "", "1 is best"),
     "gradient_ratio": ("Sharpness", 2, " ×", "gradient energy of the real frames; 1 is as sharp"),
+    "lattice": (
+        "Lattice",
+        3,
+        "",
+        "share of fine detail that repeats every 4 pixels; best is what the real frames have",
+    ),
     "lpips": ("LPIPS", 3, "", "0 is best"),
     "warp_error": ("Warp error", 4, "", "what optical flow does not explain, mean absolute"),
     "flicker": ("Flicker", 4, "", "change of fine detail from frame to frame, mean absolute"),

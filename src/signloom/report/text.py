@@ -160,8 +160,12 @@ def painter_lines(results: Results) -> list[str]:
         ours = value("painted", area, name)
         if ours is not None:
             lines.append(f"{title:<24} {ours:.2f} × the real frames'")
-    for name, title in (("hand_rate", "hands found again"), ("pck_20", "hand keypoints, PCK .2")):
-        ours, real = value("painted", "pose", name), value("real", "pose", name)
+    for area, name, title in (
+        ("hands", "lattice", "lattice in the hands"),
+        ("pose", "hand_rate", "hands found again"),
+        ("pose", "pck_20", "hand keypoints, PCK .2"),
+    ):
+        ours, real = value("painted", area, name), value("real", area, name)
         if ours is not None and real is not None:
             lines.append(f"{title:<24} {ours:.3f}   (real frames {real:.3f})")
     return lines

@@ -23,9 +23,9 @@ _SURE = 0.3  # shoulders that an estimator is less sure of count only where ther
 class SignerCrop:
     """A square ``shoulders`` times as wide as the signer's, ``size_px`` a side, the same for a whole clip.
 
-    The middle between the shoulders stands in the middle of the square's width and at ``height`` of its height (0 is
-    the top), where head and hands fit. So the same build stands on the same pixels in training and in use. What lies
-    outside the picture repeats its edge. ``background`` ``"keep"``s what is behind the signer, or paints it
+    The middle between the shoulders stands at ``across`` of the square's width (0 is the left) and at ``height`` of its
+    height (0 is the top), where head and hands fit. So the same build stands on the same pixels in training and in use.
+    What lies outside the picture repeats its edge. ``background`` ``"keep"``s what is behind the signer, or paints it
     ``"black"``, ``"white"`` or in a colour as ``"#00ff00"``, by the segmentation model inside MediaPipe's wheel.
     """
 
@@ -33,6 +33,7 @@ class SignerCrop:
     shoulders: float = 3.0
     height: float = 0.42
     background: str = "keep"
+    across: float = 0.5
     version: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -42,6 +43,8 @@ class SignerCrop:
             raise InputError(f"SignerCrop.shoulders: got {self.shoulders}, expected 1 to 20 shoulder widths")
         if not 0 <= self.height <= 1:
             raise InputError(f"SignerCrop.height: got {self.height}, expected 0 (top) to 1 (bottom)")
+        if not 0 <= self.across <= 1:
+            raise InputError(f"SignerCrop.across: got {self.across}, expected 0 (left) to 1 (right)")
         if self.background != "keep":
             _colour(self.background)
 
@@ -76,7 +79,7 @@ class SignerCrop:
                 "no-shoulders",
             )
         x, y = np.median((left + right) / 2, axis=0)
-        place = translation(self.size_px / 2, self.size_px * self.height)
+        place = translation(self.size_px * self.across, self.size_px * self.height)
         return place @ scaling(self.size_px / (self.shoulders * width)) @ translation(-x, -y)
 
     def outside(self, matrix: np.ndarray, width: int, height: int) -> float:
