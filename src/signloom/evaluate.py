@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom evaluate runs/all corpus/                                              a saved fusion is a run too
   signloom evaluate loso/rgb loso/pose corpus/ --fuse --out loso/both             fuse cross-validations, fold by fold
   signloom evaluate runs/me signer/                    a painter: its pictures beside the real ones
+  signloom evaluate runs/me signer/ --lpips alexnet.pth lpips.pth --fid inception.pth   with weights of your own
 
 Runs that are compared or fused must have been trained on the same split. Scores are kept in the run folders
 (scores-SPLIT.npz), so that another comparison does not read the clips again."""
@@ -46,6 +47,21 @@ Runs that are compared or fused must have been trained on the same split. Scores
         type=Path,
         help="folder for the figures and report.html (default: the run's, or --save; several runs write none)",
     )
+    parser.add_argument(
+        "--lpips",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure a painter's LPIPS too, with the weights in these files (.pth, .pt or .safetensors; give them "
+        "last): the convolutions of AlexNet or VGG-16 under torchvision's names, and LPIPS's linear layers",
+    )
+    parser.add_argument(
+        "--fid",
+        type=Path,
+        metavar="FILE",
+        help="measure a painter's FID too, with the Inception-v3 weights in this file, the usual PyTorch port of "
+        "TensorFlow's",
+    )
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
@@ -66,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"'{painters[0]}' is a painter; painters are measured one at a time")
     if painters:
         return _painter(args, corpus)
+    if args.lpips or args.fid:
+        asked = "--lpips" if args.lpips else "--fid"
+        raise InputError(f"{asked} measures painted pictures, and '{args.run[0]}' is no painter; leave it out")
     crossvals = [folder for folder in args.run if is_crossval(folder)]
     if crossvals:
         single = [str(folder) for folder in args.run if folder not in crossvals]
@@ -117,12 +136,18 @@ def _one(args: argparse.Namespace, corpus: Any) -> int:
 
 
 def _painter(args: argparse.Namespace, corpus: Any) -> int:
+    from signloom.learning.fid import load_fid
+    from signloom.learning.lpips import load_lpips
     from signloom.recipes.paint import evaluate_run, load_painter
     from signloom.report.text import painter_lines
 
     out = args.out or args.run[0]
+    lpips = load_lpips(args.lpips) if args.lpips else None
+    fid = load_fid(args.fid) if args.fid else None
     corpus = _with_split(args, corpus)
-    results = evaluate_run(load_painter(args.run[0]), corpus, args.on, out, embed_clips=not args.no_clips)
+    results = evaluate_run(
+        load_painter(args.run[0]), corpus, args.on, out, embed_clips=not args.no_clips, lpips=lpips, fid=fid
+    )
     file, page = out / f"evaluation-{args.on}.json", out / "report.html"
     if args.json:
         shown = {key: results[key] for key in ("figures", "n_clips", "n_frames", "interval", "on", "model")}

@@ -66,7 +66,7 @@ def test_what_is_missing_is_named(alex, tmp_path):
     with pytest.raises(CheckpointError, match=r"'features.0.weight' is missing"):
         load_lpips(tmp_path / "other.safetensors")
     (tmp_path / "broken.pth").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="not opened"):
         load_lpips(tmp_path / "broken.pth")
     with pytest.raises(CheckpointError, match="no file"):
         load_lpips(tmp_path / "nowhere.pth")

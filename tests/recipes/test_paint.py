@@ -203,6 +203,51 @@ def test_evaluate_measures_a_painter_beside_what_it_must_beat(trained, painting_
     assert "<video" not in (tmp_path / "report.html").read_text()
 
 
+def test_evaluate_measures_lpips_and_fid_with_weights_that_are_given(
+    trained, painting_corpus, tmp_path, capsys, monkeypatch
+):
+    given = []
+
+    def distance(files):
+        given.append(files)
+        return lambda a, b: (a - b).abs().mean((1, 2, 3))
+
+    def features(file):
+        given.append(file)
+        return lambda x: 100 * x.mean((2, 3))
+
+    monkeypatch.setattr("signloom.learning.lpips.load_lpips", distance)
+    monkeypatch.setattr("signloom.learning.fid.load_fid", features)
+    words = ["evaluate", str(trained), str(painting_corpus.root), "--out", str(tmp_path), "--no-clips"]
+    weights = ["--lpips", "alexnet.pth", "linear.pth", "--fid", "inception.pth"]
+    assert main([*words, *weights, "--json"]) == 0
+    assert [str(f) for f in (*given[0], given[1])] == ["alexnet.pth", "linear.pth", "inception.pth"]
+    whole = json.loads(capsys.readouterr().out)["figures"]["painted"]["full"]
+    assert whole["lpips"]["low"] <= whole["lpips"]["value"] <= whole["lpips"]["high"]
+    assert whole["fid"]["value"] > 0
+    assert whole["fid"]["n"] == 6
+    page = (tmp_path / "report.html").read_text()
+    assert all(text in page for text in ("LPIPS", "FID", "6 frames"))
+    assert main([*words, *weights]) == 0
+    told = capsys.readouterr().out
+    assert all(text in told for text in ("LPIPS, hands", "FID, whole frame", "of 6 frames"))
+
+
+def test_weights_that_are_not_there_are_missed_before_anything_is_measured(trained, painting_corpus, tmp_path, capsys):
+    words = ["evaluate", str(trained), str(painting_corpus.root), "--out", str(tmp_path)]
+    for flag in ("--lpips", "--fid"):
+        assert main([*words, flag, str(tmp_path / "nowhere.pth")]) == 1
+        assert "no file" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_lpips_and_fid_are_for_painters(painting_corpus, tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"architecture": "pose-transformer"}')
+    for flag in ("--lpips", "--fid"):
+        assert main(["evaluate", str(tmp_path), str(painting_corpus.root), flag, "weights.pth"]) == 2
+        assert f"{flag} measures painted pictures" in capsys.readouterr().err
+
+
 def test_export_writes_a_file_that_says_what_it_takes(trained, tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     assert main(["export", str(trained), "--out", str(tmp_path / "me.onnx"), "--json"]) == 0

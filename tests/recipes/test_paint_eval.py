@@ -120,6 +120,33 @@ def test_another_distance_is_measured_where_one_is_given():
     assert 0 < value(results, "painted", "hands", "lpips") < 1
 
 
+def test_parts_too_small_for_a_distance_are_left_out_of_it():
+    def distance(a, b):
+        assert min(a.shape[2:]) >= distance.min_px
+        return (a - b).abs().mean((1, 2, 3))
+
+    distance.min_px = 32
+    results = evaluate_painter([clip(change=blurred)], lpips=distance, quiet=True)
+    assert value(results, "painted", "full", "lpips") > 0
+    assert "lpips" not in results["figures"]["painted"]["hands"]
+
+
+def test_fid_is_of_whole_frames_painted_and_nearest_but_not_of_one_picture_or_the_real_ones():
+    def features(x):
+        return x.mean((2, 3))
+
+    def figures(change):
+        clips = [replace(clip("a", change=change), before=scene(10)[0]), clip("b", [15, 23], change)]
+        return evaluate_painter(clips, train, fid=features, quiet=True)["figures"]
+
+    same, dark = figures(lambda picture: picture), figures(lambda picture: picture // 2)
+    assert same["painted"]["full"]["fid"] == {"value": pytest.approx(0, abs=1e-9), "low": None, "high": None, "n": 8}
+    assert dark["painted"]["full"]["fid"]["value"] > 0.01
+    assert dark[NEAREST]["full"]["fid"] == same[NEAREST]["full"]["fid"]
+    assert all("fid" not in dark[who]["full"] for who in (MEAN, PREVIOUS))
+    assert "fid" not in dark["painted"]["face"]
+
+
 def test_hands_are_looked_for_in_painted_and_real_frames(monkeypatch):
     xy = np.zeros((len(TEST), len(JOINTS), 2), np.float32)
     xy[:, INDEX["left_shoulder"]] = 50

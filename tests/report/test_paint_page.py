@@ -111,6 +111,19 @@ def test_without_pictures_of_people_and_within_a_limit(tmp_path, settings):
     assert ("left out" in html) == ("max_bytes" in settings)
 
 
+def test_fid_stands_with_its_number_of_frames_and_only_where_it_was_taken(tmp_path):
+    whole = results()
+    whole["figures"]["painted"]["full"] = whole["figures"]["painted"]["full"] | {
+        "fid": {"value": 51.26, "low": None, "high": None, "n": 40}
+    }
+    html = page(tmp_path, whole)
+    assert "51.3" in html
+    assert "40 frames<" in html
+    head = {area: html.split(f"<h3>{area}</h3>")[1].split("</thead>")[0] for area in ("Whole frame", "Face")}
+    assert "FID" in head["Whole frame"]
+    assert "FID" not in head["Face"]
+
+
 def test_measures_that_were_not_taken_leave_no_table(tmp_path):
     bare = results()
     for who in ("painted", "real"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signloom.errors import CheckpointError
+from signloom.learning.reference import load_part, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ def load_lpips(files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
     paths = [Path(files)] if isinstance(files, (str, os.PathLike)) else [Path(f) for f in files]
     weights: dict[str, Tensor] = {}
     for path in paths:
-        weights |= _read(path)
+        weights |= read_tensors(path)
     first = weights.get("features.0.weight")
     names = ", ".join(f"'{p}'" for p in paths)
     if first is None or tuple(first.shape[1:]) not in ((3, 11, 11), (3, 3, 3)):
@@ -37,26 +38,4 @@ def load_lpips(files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
             "(64, 3, 3, 3), under torchvision's names"
         )
     model = Lpips("alex" if first.shape[-1] == 11 else "vgg")
-    wanted = model.state_dict()
-    wrong = [
-        f"'{name}' is {tuple(weights[name].shape) if name in weights else 'missing'}, wanted {tuple(value.shape)}"
-        for name, value in wanted.items()
-        if name not in weights or weights[name].shape != value.shape
-    ]
-    if wrong:
-        raise CheckpointError(f"LPIPS weights {names}: {'; '.join(wrong[:4])}{' …' if len(wrong) > 4 else ''}")
-    model.load_state_dict({name: weights[name].float() for name in wanted})
-    return model.eval().requires_grad_(False)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    import torch
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise CheckpointError(f"LPIPS weights: there is no file '{path}'")
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        return {str(name): value for name, value in found.items() if torch.is_tensor(value)}
-    except Exception as error:  # a broken file raises anything at all
-        raise CheckpointError(f"LPIPS weights '{path}' cannot be read ({type(error).__name__}: {error})") from error
+    return load_part(model, weights, f"LPIPS weights {names}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from signloom.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+Module = TypeVar("Module", bound="nn.Module")
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "weights")
 """Keys under which training programs keep the weights beside other things."""
@@ -64,6 +66,29 @@ def load_reference(model: Any, path: str | os.PathLike[str], *, head: str = "kee
         for name, tensor in got.items():
             own[name].copy_(tensor)
     return tuple(sorted(got))
+
+
+def load_part(model: Module, tensors: Mapping[str, Tensor], what: str) -> Module:
+    """``model`` with its weights out of ``tensors``, which may hold others besides; for use, not for training.
+
+    The counters of batch norm may be missing. Raises CheckpointError, which begins with ``what`` and names what is
+    missing, misshapen or not finite.
+    """
+    import torch
+
+    wanted = {name: t for name, t in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    wrong = []
+    for name, value in wanted.items():
+        got = tensors.get(name)
+        if got is None or got.shape != value.shape:
+            wrong.append(f"'{name}' is {'missing' if got is None else _shape(got)}, wanted {_shape(value)}")
+        elif not torch.isfinite(got).all():
+            wrong.append(f"'{name}' is not finite")
+    if wrong:
+        more = f" … ({len(wrong)} of {len(wanted)} tensors)" if len(wrong) > 4 else ""
+        raise CheckpointError(f"{what}: {'; '.join(wrong[:4])}{more}")
+    model.load_state_dict({name: tensors[name].float() for name in wanted}, strict=False)
+    return model.eval().requires_grad_(False)
 
 
 def load_pretrained(folder: str | os.PathLike[str], n_classes: int, *, head: str = "drop", **config: Any) -> Any:

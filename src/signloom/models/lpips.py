@@ -20,8 +20,11 @@ _NETWORKS = {
 class Lpips(nn.Module):
     """Version 0.1 of Zhang et al. 2018 (https://arxiv.org/abs/1801.03924) on AlexNet ("alex") or VGG-16 ("vgg").
 
-    Parameters have the published names: ``features.0.weight`` as in torchvision, ``lin0.model.1.weight``.
+    Parameters have the published names: ``features.0.weight`` as in torchvision, ``lin0.model.1.weight``. ``min_px`` is
+    the least side of a picture.
     """
+
+    min_px = 32
 
     def __init__(self, network: str):
         super().__init__()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from signloom.steps.crop import SignerCrop, shoulders_in_limbs
 from signloom.steps.limbs import draw_limbs, face_lines, limbs_of_picture, stick_figure, warp_limbs
 from signloom.steps.paint_input import PaintInput
 from signloom.steps.retarget import common_proportions
+
+if TYPE_CHECKING:
+    from signloom.recipes.paint_eval import Distance, Features
 
 # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -440,12 +443,19 @@ def is_painter(folder: Path) -> bool:
 
 
 def evaluate_run(
-    painter: Painter, manifest: Manifest, on: str, out: Path | None = None, *, embed_clips: bool = True
+    painter: Painter,
+    manifest: Manifest,
+    on: str,
+    out: Path | None = None,
+    *,
+    embed_clips: bool = True,
+    lpips: Distance | None = None,
+    fid: Features | None = None,
 ) -> dict[str, Any]:
     """Measure ``painter`` on the clips of one split beside what it must beat, and write its page into ``out``.
 
     What it must beat is made of the train split. Poses are found again in painted and real frames where the corpus has
-    poses to compare them with.
+    poses to compare them with. ``lpips`` and ``fid`` as for :func:`signloom.recipes.paint_eval.evaluate_painter`.
     """
     from signloom.recipes.paint_eval import PageSettings, PaintedClip, evaluate_painter, write_painter_page
 
@@ -477,7 +487,7 @@ def evaluate_run(
         "kind": "paint-evaluation",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "signloom_version": signloom.__version__,
-        **evaluate_painter(measured, (lambda: _pairs(train)) if train else None),
+        **evaluate_painter(measured, (lambda: _pairs(train)) if train else None, lpips=lpips, fid=fid),
         "on": on,
         "model": {
             "architecture": painter.checkpoint.architecture,

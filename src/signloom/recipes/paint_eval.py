@@ -1,6 +1,6 @@
 """How well a signer is painted: every measure on whole frames, faces and hands, beside what it has to beat.
 
-Clips come as functions that give their frames, so that nothing is held but a frame of each at a time.
+Clips come as functions that give their frames, so that nothing is held but a frame of each at a time (for FID a few).
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from signloom.data.skeleton import Joints
+    from signloom.learning.fid import PictureSets
     from signloom.report.paint_page import PaintFootage, Still
 
 Frames = Callable[[], Iterable[np.ndarray]]
 Pairs = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 Distance = Callable[["Tensor", "Tensor"], "Tensor"]
+Features = Callable[["Tensor"], "Tensor"]
 
 MEAN, NEAREST, PREVIOUS = "mean frame", "nearest skeleton", "previous real frame"
 BASELINES = (MEAN, NEAREST, PREVIOUS)
@@ -58,6 +60,7 @@ def evaluate_painter(
     train: Pairs | None = None,
     *,
     lpips: Distance | None = None,
+    fid: Features | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Every measure of :mod:`signloom.learning.pictures` on ``clips``, as plain JSON-able values.
@@ -69,27 +72,37 @@ def evaluate_painter(
     ``train`` gives (frame, limbs), and is called twice: "mean frame", and "nearest skeleton", the frame of the
     training clips whose limbs, blurred to 16×16 cells, are nearest. "previous real frame" is the test clip's own.
     Intervals are 95 % percentile bootstraps over clips, over ten blocks of frames where there is but one clip.
-    ``lpips`` is a distance of pictures (B, 3, S, S) to measure besides. Raises InputError for streams out of step.
+    ``lpips`` is a distance of pictures (B, 3, S, S) to measure besides; areas below its ``min_px``, if it has that, are
+    left out. ``fid`` are features (B, D) of such pictures: with them whole painted frames have a FID to the real ones,
+    as have the rivals and "nearest skeleton", without an interval; ``n`` frames, few of which bias it upwards. The two
+    other baselines have none: they are a single picture, and the real frames themselves. Raises InputError for streams
+    out of step.
     """
     if not clips:
         raise InputError("there is no clip to measure the painter on; the split's test part is empty")
     import torch
 
+    from signloom.learning.fid import PictureSets
+
     sums = _Sums()
+    sets = PictureSets(fid) if fid is not None else None
     n_frames = {}
     with tempfile.TemporaryDirectory(prefix="signloom-paint-") as folder:
         others = _Others(clips, train, Path(folder)) if train is not None else None
         with Progress("measure", len(clips), quiet=quiet) as progress:
             for number, clip in enumerate(clips):
                 with torch.no_grad():
-                    n_frames[number] = _measure_clip(number, clip, others, sums, lpips)
+                    n_frames[number] = _measure_clip(number, clip, others, sums, lpips, sets)
                 progress.step(note=clip.id)
+    figures = sums.figures(n_frames)
+    for who, figure in sets.figures("real").items() if sets is not None else ():
+        figures[who]["full"]["fid"] = figure
     return {
         "n_clips": len(clips),
         "n_frames": sum(n_frames.values()),
         "interval": "95 %, percentile bootstrap over "
         + ("clips" if len(clips) > 1 else f"{N_BLOCKS} blocks of the clip's frames"),
-        "figures": sums.figures(n_frames),
+        "figures": figures,
         "clips": [
             {"id": c.id, "n_frames": n_frames[k], "fps": c.fps, "figures": sums.figures({k: n_frames[k]})}
             for k, c in enumerate(clips)
@@ -97,7 +110,14 @@ def evaluate_painter(
     }
 
 
-def _measure_clip(number: int, clip: PaintedClip, others: _Others | None, sums: _Sums, lpips: Distance | None) -> int:
+def _measure_clip(
+    number: int,
+    clip: PaintedClip,
+    others: _Others | None,
+    sums: _Sums,
+    lpips: Distance | None,
+    sets: PictureSets | None,
+) -> int:
     import torch
 
     from signloom.learning.pictures import (
@@ -123,6 +143,10 @@ def _measure_clip(number: int, clip: PaintedClip, others: _Others | None, sums: 
         if before is not None:
             pictures[PREVIOUS] = before
         x = torch.from_numpy(np.stack([*pictures.values(), real])).permute(0, 3, 1, 2).float() / 255
+        if sets is not None:
+            for who in pictures.keys() - {MEAN, PREVIOUS}:
+                sets.push(who, pictures[who])
+            sets.push("real", real)
         areas = {"full": [(0, 0, real.shape[1], real.shape[0])]}
         for name, box in part_boxes(limbs).items():
             areas.setdefault("face" if name == "face" else "hands", []).append(box)
@@ -131,7 +155,7 @@ def _measure_clip(number: int, clip: PaintedClip, others: _Others | None, sums: 
                 cut = cut_out(x, box)
                 ours, true = cut[:-1], cut[-1:].expand_as(cut[:-1])
                 measured = {"psnr": psnr(ours, true), "ssim": ssim(ours, true), "ms_ssim": ms_ssim(ours, true)}
-                if lpips is not None:
+                if lpips is not None and min(cut.shape[2:]) >= getattr(lpips, "min_px", 1):
                     measured["lpips"] = lpips(ours, true)
                 for name, values in measured.items():
                     for who, value in zip(pictures, values.tolist()):

@@ -39,6 +39,7 @@ _MEASURES = {
         "share of fine detail that repeats every 4 pixels; best is what the real frames have",
     ),
     "lpips": ("LPIPS", 3, "", "0 is best"),
+    "fid": ("FID", 1, "", "0 is best; of the number of frames below it, and too high where they are few"),
     "warp_error": ("Warp error", 4, "", "what optical flow does not explain, mean absolute"),
     "flicker": ("Flicker", 4, "", "change of fine detail from frame to frame, mean absolute"),
     "hand_rate": ("Hands found", 3, "", "share of the hands wanted"),
@@ -132,6 +133,8 @@ def _number(entry: Mapping[str, Any], name: str) -> Number:
         return Number("–", None)
     low, high = entry.get("low"), entry.get("high")
     note = f"{low:.{digits}f}–{high:.{digits}f}" if low is not None and high is not None else ""
+    if name == "fid":
+        note = count(entry["n"], "frame")
     return Number(f"{value:.{digits}f}", value, note)
 
 
@@ -175,17 +178,17 @@ def _summary(results: Results) -> str:
 
 def _pictures(results: Results) -> str:
     people = ["painted", *_baselines(results)]
-    names = [n for n in _MEASURES if any(_figure(results, who, "full", n) for who in people)]
+    taken = {a: [n for n in _MEASURES if any(_figure(results, who, a, n) for who in people)] for a in _AREAS}
     html = ""
     for area, heading in _AREAS.items():
         if not results["figures"]["painted"].get(area):
             continue
         rows: list[list[str | Number]] = [
-            [name_of(who), *(_number(_figure(results, who, area, n), n) for n in names)] for who in people
+            [name_of(who), *(_number(_figure(results, who, area, n), n) for n in taken[area])] for who in people
         ]
-        columns = [Column(""), *(Column(_MEASURES[n][0] + _MEASURES[n][2], number=True) for n in names)]
+        columns = [Column(""), *(Column(_MEASURES[n][0] + _MEASURES[n][2], number=True) for n in taken[area])]
         html += f"<h3>{heading}</h3>" + table(columns, rows)
-    notes = "; ".join(f"{_MEASURES[n][0]}: {_MEASURES[n][3]}" for n in names)
+    notes = "; ".join(f"{_MEASURES[n][0]}: {_MEASURES[n][3]}" for n in taken["full"])
     parts = "Face and hands are squares of a quarter of the frame's side, found from the pose."
     return f'<p class="scope">{text_of(notes)}. {parts} Small figures: 95% intervals.</p>{html}'
 

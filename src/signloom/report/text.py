@@ -145,11 +145,17 @@ def painter_lines(results: Results) -> list[str]:
         ("full", "ssim", "SSIM, whole frame", 3),
         ("face", "psnr", "PSNR, face", 2),
         ("hands", "psnr", "PSNR, hands", 2),
+        ("full", "lpips", "LPIPS, whole frame", 3),
+        ("face", "lpips", "LPIPS, face", 3),
+        ("hands", "lpips", "LPIPS, hands", 3),
+        ("full", "fid", "FID, whole frame", 1),
     ):
         ours = value("painted", area, name)
         if ours is None:
             continue
         beside = [f"{who} {v:.{digits}f}" for who in others if (v := value(who, area, name)) is not None]
+        if name == "fid":
+            beside.append(f"of {count(figures['painted'][area][name]['n'], 'frame')}; few bias it upwards")
         lines.append(f"{title:<24} {ours:.{digits}f}" + (f"   ({', '.join(beside)})" if beside else ""))
     for area, name, title in (
         ("face", "gradient_ratio", "sharpness of the face"),
