@@ -177,14 +177,16 @@ def _summary(results: Results) -> str:
 
 
 def _pictures(results: Results) -> str:
-    people = ["painted", *_baselines(results)]
+    people = ["painted", *_baselines(results), "real"]
     taken = {a: [n for n in _MEASURES if any(_figure(results, who, a, n) for who in people)] for a in _AREAS}
     html = ""
     for area, heading in _AREAS.items():
         if not results["figures"]["painted"].get(area):
             continue
         rows: list[list[str | Number]] = [
-            [name_of(who), *(_number(_figure(results, who, area, n), n) for n in taken[area])] for who in people
+            [name_of(who), *(_number(_figure(results, who, area, n), n) for n in taken[area])]
+            for who in people
+            if area in results["figures"].get(who, {})
         ]
         columns = [Column(""), *(Column(_MEASURES[n][0] + _MEASURES[n][2], number=True) for n in taken[area])]
         html += f"<h3>{heading}</h3>" + table(columns, rows)
