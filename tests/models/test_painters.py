@@ -93,6 +93,20 @@ def test_without_an_identity_it_paints_the_first(case):
     assert torch.equal(unnamed, first)
 
 
+def test_what_one_identity_learns_at_any_level_leaves_the_other_as_it_was():
+    model, small, _ = model_of("painter")
+    limbs = limbs_of(1, small).expand(2, -1, -1, -1)
+    with torch.inference_mode():
+        before, _ = model.eval()(limbs, None, torch.tensor([0, 1]))
+        for code in model.codes:
+            kept = code.weight[1].clone()
+            code.weight[1] += 0.5
+            after, _ = model(limbs, None, torch.tensor([0, 1]))
+            assert torch.equal(after[0], before[0])
+            assert (after[1] - before[1]).abs().max() > 1e-3
+            code.weight[1] = kept
+
+
 @every
 def test_weights_and_config_are_all_there_is(case):
     from json import dumps, loads

@@ -58,7 +58,7 @@ class PaintLosses:
     ssim: float = 0.25
     edges: float = 0.5
     parts: float = 0.5
-    texture: float = 0.5
+    texture: float = 1.0
     grid: float = 1.0
     bent: float = 0.1
     motion: float = 0.25

@@ -28,7 +28,7 @@ class PainterConfig:
     """``widths`` are the channels at a quarter, an eighth … of the picture's size: they set quality and cost.
 
     ``size_px`` is a multiple of 32, widths are multiples of 4. ``temporal`` adds the last picture. Each of
-    ``n_identities`` has a background and a learnt code of its own.
+    ``n_identities`` has a background and a learnt code of its own: gains and biases at every level, for free.
     """
 
     size_px: int = 256
@@ -77,9 +77,6 @@ class Painter(nn.Module):
         self.config = config
         size, (w, *_) = config.size_px, config.widths
         self.background = nn.Parameter(torch.full((config.n_identities, 3, size, size), 0.5))
-        self.code = nn.Embedding(config.n_identities, w)
-        nn.init.zeros_(self.code.weight)
-
         self.stem = nn.Conv2d(config.n_limbs, w, PATCH, PATCH, bias=False)
         if config.temporal:
             self.last_stem = nn.Conv2d(3, w, PATCH, PATCH, bias=False)
@@ -93,6 +90,10 @@ class Painter(nn.Module):
         )
         self.join = nn.ModuleList(_conv(a + b, a, 1) for a, b in reversed(pairs))
         self.up = nn.ModuleList(_Residual(a, 1) for a, _ in reversed(pairs))
+        places = (*config.widths, *config.widths[-2::-1])
+        self.codes = nn.ModuleList(nn.Embedding(config.n_identities, 2 * channels) for channels in places)
+        for code in self.codes:
+            nn.init.zeros_(code.weight)
         n_layers = 1 + config.temporal  # the background, and the last picture bent
         n_out = 3 + n_layers + 1  # colours, and how much of each layer and of the colours
         self.detail = nn.Conv2d(w, n_out * PATCH**2, 1)
@@ -111,19 +112,25 @@ class Painter(nn.Module):
         self, limbs_BLHW: Tensor, state: Tensor | None, background_BCHW: Tensor, identity_B: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """A picture before a given background, and the last picture bent to the new pose (None if not temporal)."""
-        x = self.stem(limbs_BLHW) + self.code(identity_B)[..., None, None]
+        codes = (code(identity_B)[..., None, None].chunk(2, 1) for code in self.codes)
+
+        def of_identity(x: Tensor) -> Tensor:
+            gain, bias = next(codes)
+            return x * (1 + gain) + bias
+
+        x = self.stem(limbs_BLHW)
         layers = [background_BCHW]
         if self.config.temporal:
             if state is None:
                 state = background_BCHW
             x = x + self.last_stem(state)
-        x = self.start(x)
+        x = of_identity(self.start(x))
         levels = []
         for down in self.down:
             levels.append(x)
-            x = down(x)
+            x = of_identity(down(x))
         for join, up, level in zip(self.join, self.up, reversed(levels)):
-            x = up(join(torch.cat([F.interpolate(x, scale_factor=2.0), level], 1)))
+            x = of_identity(up(join(torch.cat([F.interpolate(x, scale_factor=2.0), level], 1))))
         if self.config.temporal:
             assert state is not None
             flow = F.interpolate(self.flow(x).float(), scale_factor=float(PATCH), mode="bilinear", align_corners=False)
