@@ -47,6 +47,12 @@ tensorboard --logdir runs/a/log"""
     parser.add_argument("--epochs", type=int, help="make just so many epochs (a recipe's are prolonged for few clips)")
     parser.add_argument("--steps", type=int, help="a painter: make just so many steps")
     parser.add_argument("--minutes", type=float, help="a painter: train for so long instead of a number of steps")
+    parser.add_argument(
+        "--look-every",
+        type=int,
+        metavar="STEPS",
+        help="a painter: how often to paint look.png and look.mp4 (default: after a minute, then every 5 minutes)",
+    )
     parser.add_argument("--batch-size", type=int, help="override the recipe's batch size")
     parser.add_argument("--learning-rate", type=float, help="override the recipe's learning rate")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="override the recipe's precision")
@@ -83,8 +89,12 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = recipe_named(args.recipe)
     paints = isinstance(recipe, PaintRecipe)
-    if args.painter and not paints:
-        raise InputError(f"--painter: recipe '{recipe.name}' paints nothing; leave it out")
+    for name in ("painter", "look_every") if not paints else ():
+        if getattr(args, name) is not None:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option}: recipe '{recipe.name}' paints nothing; leave it out")
+    if args.look_every is not None and args.look_every < 1:
+        raise InputError(f"--look-every: got {args.look_every}, expected a number of steps from 1 on")
     changes = {
         name: value
         for name in ("epochs", "steps", "minutes", "batch_size", "learning_rate", "precision")
@@ -175,7 +185,13 @@ def _paint(args: argparse.Namespace, recipe) -> int:
     else:
         corpus, split = choose_split(corpus, wanted, seed=args.seed)
     checkpoint = train_painter(
-        corpus, recipe, args.out, seed=args.seed, split=describe_split(split), painter=args.painter
+        corpus,
+        recipe,
+        args.out,
+        seed=args.seed,
+        split=describe_split(split),
+        painter=args.painter,
+        look_every=args.look_every,
     )
     write_split(split, args.out / "split.json")
     spent = json.loads((args.out / "run.json").read_text(encoding="utf-8"))

@@ -134,6 +134,18 @@ def test_an_exported_painter_paints_the_same(case, tmp_path):
     assert about["signloom_generated"] == "true"
 
 
+def test_an_exported_painter_paints_the_same_where_flow_points_far_out_of_the_picture(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from types import SimpleNamespace
+
+    from signloom.recipes.paint_export import export_painter
+
+    model, _, large = model_of("painter")
+    with torch.no_grad():
+        model.flow.bias.copy_(torch.tensor([1e9, -1e9]))
+    export_painter(SimpleNamespace(model=model, size_px=large, inputs=PaintInput()), tmp_path / "painter.onnx")
+
+
 def test_an_export_that_paints_otherwise_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     from types import SimpleNamespace

@@ -35,7 +35,7 @@ def tiny(recipe=None, steps=6, **schedule):
 def trained(painting_corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
     recipe = tiny(steps=250, learning_rate=4e-3, ema=0.9)
-    train_painter(painting_corpus, recipe, out, look_every_s=2.0, quiet=True)
+    train_painter(painting_corpus, recipe, out, look_every=100, quiet=True)
     return out
 
 
@@ -63,6 +63,21 @@ def test_it_leaves_pictures_to_look_at_and_says_they_are_generated(trained):
     with av.open(str(trained / "look.mp4")) as video:
         assert video.metadata["signloom_generated"] == "true"
         assert "Generated" in video.metadata["comment"]
+
+
+def test_pictures_to_look_at_come_as_often_as_wanted(painting_corpus, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("signloom.recipes.paint.write_look", lambda now, *_: seen.append(now.metrics["steps"]))
+    train_painter(painting_corpus, tiny(steps=5), tmp_path / "run", look_every=2, quiet=True)
+    assert seen == [2, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "words", [["pose", "--look-every", "5"], ["pose", "--painter", "x"], ["paint", "--look-every", "0"]]
+)
+def test_options_of_painters_that_make_no_sense_are_refused(words, tmp_path, capsys):
+    assert main(["train", str(tmp_path), "--out", str(tmp_path / "run"), "--recipe", *words]) == 2
+    assert words[1] in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_whole_and_holds_no_pickle(trained):

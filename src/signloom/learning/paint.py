@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAVE_EVERY_S = 60.0
-FIRST_LOOK_S = 60.0
+FIRST_LOOK_S, LOOK_EVERY_S = 60.0, 300.0
 HISTORY_EVERY = 50  # steps
 PATIENCE = 25  # steps in a row without a finite gradient before a run is given up
 
@@ -385,12 +385,12 @@ def fit_painter(
     run_hash: str,
     quiet: bool = False,
     on_look: Callable[[dict[str, torch.Tensor], int], None] | None = None,
-    look_every_s: float = 300.0,
+    look_every: int | None = None,
 ) -> PaintResult:
     """Train ``model`` and ``critics`` on ``task``'s lessons; return the painter's averaged weights.
 
     ``folder`` receives ``state.pt``, from which a killed run goes on. ``on_look`` is called with the averaged weights
-    after about a minute, then every ``look_every_s`` seconds: for progress pictures and a first usable checkpoint.
+    after about a minute, then every five, or every ``look_every`` steps: for pictures and a first usable checkpoint.
     A step whose gradient is not finite changes nothing; raises DivergedError after :data:`PATIENCE` of them in a row,
     with the last good state on disk. Raises InputError for a folder that holds another run.
     """
@@ -504,9 +504,9 @@ def fit_painter(
             if in_a_row == 0 and time.monotonic() - saved > SAVE_EVERY_S:
                 save_state()
                 saved = time.monotonic()
-            if on_look is not None and place["seconds"] - place["looked"] > (
-                look_every_s if place["looked"] else min(FIRST_LOOK_S, look_every_s)
-            ):
+            waited = place["seconds"] - place["looked"]
+            due = waited > LOOK_EVERY_S if look_every is None else (step + 1) % look_every == 0
+            if on_look is not None and (due or (not place["looked"] and waited > FIRST_LOOK_S)):
                 place["looked"] = place["seconds"]
                 on_look(average, step + 1)
     save_state()

@@ -148,6 +148,6 @@ def warp(picture_BCHW: Tensor, flow_B2HW: Tensor) -> Tensor:
     ys = (torch.arange(h, device=flow_B2HW.device) + 0.5) / h * 2 - 1
     xs = (torch.arange(w, device=flow_B2HW.device) + 0.5) / w * 2 - 1
     here = torch.stack(torch.broadcast_tensors(xs[None, :], ys[:, None]), -1)
-    return F.grid_sample(
-        picture_BCHW.float(), here + flow_B2HW.movedim(1, -1), padding_mode="border", align_corners=False
-    )
+    # Beyond the edge is the edge; runtimes agree on where that is only for numbers of a sensible size.
+    there = (here + flow_B2HW.movedim(1, -1)).clamp(-1, 1)
+    return F.grid_sample(picture_BCHW.float(), there, padding_mode="border", align_corners=False)

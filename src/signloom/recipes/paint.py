@@ -170,15 +170,15 @@ def train_painter(
     seed: int = 0,
     split: Mapping[str, Any] | None = None,
     painter: Path | None = None,
-    look_every_s: float = 300.0,
+    look_every: int | None = None,
     quiet: bool = False,
 ) -> Checkpoint:
     """Train ``recipe`` on the train split of ``manifest`` and write its checkpoint into ``out``.
 
-    After a minute, and then every ``look_every_s`` seconds, ``out`` holds a usable checkpoint, ``look.png`` (pose,
-    painted, real) and ``look.mp4``, of validation clips where there are any. Only clips of the splits train and val are
-    opened. A finished run is loaded again instead of repeated; a killed one goes on where it was. ``painter`` is the
-    run whose painter a recipe that enlarges one begins with; LeakError when it was trained on another split.
+    After a minute, then every five or every ``look_every`` steps, ``out`` holds a usable checkpoint, ``look.png``
+    (pose, painted, real) and ``look.mp4``, of validation clips where there are any. Only clips of the splits train and
+    val are opened. A finished run is loaded again instead of repeated; a killed one goes on where it was. ``painter``
+    is the run whose painter a recipe that enlarges one begins with; LeakError when it was trained on another split.
     """
     import torch
 
@@ -260,7 +260,7 @@ def train_painter(
         run_hash=run_hash,
         quiet=quiet,
         on_look=look,
-        look_every_s=look_every_s,
+        look_every=look_every,
     )
     look(result.weights, result.steps)
     write_json(out / "history.json", result.history)
