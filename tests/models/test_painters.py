@@ -22,6 +22,7 @@ CASES = {
     # name: (architecture, config, side of the limbs, side of the pictures)
     "painter": ("painter", {**SMALL, "n_identities": 2}, 64, 64),
     "painter by frames": ("painter", {**SMALL, "temporal": False}, 64, 64),
+    "painter with a usual picture": ("painter", {**SMALL, "usual": True}, 64, 64),
     "upscaled": ("upscaled", {"painter": tuple(asdict(PainterConfig(**SMALL)).items()), "width": 8}, 64, 128),
     "pix2pix": ("pix2pix", {"n_identities": 2, "palette": PALETTE}, 256, 256),
 }

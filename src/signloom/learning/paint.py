@@ -322,16 +322,16 @@ def paint_lesson(model: Any, lesson: Lesson) -> tuple[Tensor, Tensor | None, Ten
     import torch
     import torch.nn.functional as F
 
-    if not hasattr(model, "background"):
+    if not hasattr(model, "plates"):
         return model(lesson.limbs[:, -1], None, lesson.identity)[0], None, None
-    plate = model.background[lesson.identity]
-    grid = F.affine_grid(lesson.moved, list(plate.shape), align_corners=False)
-    plate = F.grid_sample(plate, grid, padding_mode="border", align_corners=False)
+    plates = model.plates[lesson.identity]
+    grid = F.affine_grid(lesson.moved, list(plates.shape), align_corners=False)
+    plates = F.grid_sample(plates, grid, padding_mode="border", align_corners=False)
     state = None
     with torch.no_grad():
         for t in range(lesson.limbs.shape[1] - 1):
-            state, _ = model.paint(lesson.limbs[:, t], state, plate, lesson.identity)
-    picture, bent = model.paint(lesson.limbs[:, -1], state, plate, lesson.identity)
+            state, _ = model.paint(lesson.limbs[:, t], state, plates, lesson.identity)
+    picture, bent = model.paint(lesson.limbs[:, -1], state, plates, lesson.identity)
     return picture, state, bent if state is not None else None
 
 
@@ -529,12 +529,12 @@ def _ahead(task: PaintTask, seed: int, first: int, n_threads: int) -> Iterator[t
 
 
 def _adam(module: Any, rate: float, schedule: PaintSchedule) -> Any:
-    """Weight decay for kernels only; a background, begun nearly right, learns at a tenth of the rate."""
+    """Weight decay for kernels only; plates, begun nearly right, learn at a tenth of the rate."""
     import torch
 
     groups: dict[tuple[float, float], list[Any]] = {}
     for name, parameter in module.named_parameters():
-        plate = name == "background"
+        plate = name in ("background", "usual")
         decay = schedule.weight_decay if parameter.ndim == 4 and not plate else 0.0
         groups.setdefault((0.1 if plate else 1.0, decay), []).append(parameter)
     return torch.optim.AdamW(

@@ -130,15 +130,17 @@ def gradient_energy(x_BCHW: Tensor) -> Tensor:
 def lattice_energy(x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """How much fine detail repeats every 4 pixels, and how much there is, each (B,): mean squares of brightness.
 
-    Fine is what is left of brightness after a Gaussian of sigma 1.5. In squares of 16 pixels it is averaged over the
-    same place in each of the 16 squares of 4; what these means spread by repeats. Their ratio is 1 for a lattice and
-    1/16 for noise. Real pictures have some: what they have is the measure of a painted one. Sides of 16 or more.
+    Fine is what is left of brightness after a Gaussian of sigma 1.5. In squares of 32 pixels (16 where the picture is
+    no larger) it is averaged over the same place in each of the squares of 4; what these means spread by repeats. Its
+    share is 1 for a lattice and 1/64 for noise. Real pictures have some, which is the measure of painted ones.
     """
     import torch.nn.functional as F
 
     grey = x_BCHW.float().mean(1, keepdim=True)
     fine = (grey - _blurred(grey))[..., : x_BCHW.shape[-2] // 4 * 4, : x_BCHW.shape[-1] // 4 * 4]
-    repeated = F.avg_pool2d(F.pixel_unshuffle(fine, 4), 4, 2)
+    squares = F.pixel_unshuffle(fine, 4)
+    side = min(8, *squares.shape[-2:])
+    repeated = F.avg_pool2d(squares, side, max(1, side // 2))
     spread = (repeated - repeated.mean(1, keepdim=True)).square().mean((1, 2, 3))
     return spread, fine.square().mean((1, 2, 3))
 

@@ -27,7 +27,9 @@ PATCH = 4  # the trunk works on squares of this many pixels
 class PainterConfig:
     """``widths`` are the channels at a quarter, an eighth … of the picture's size: they set quality and cost.
 
-    ``size_px`` is a multiple of 32, widths are multiples of 4. ``temporal`` adds the last picture. Each of
+    ``size_px`` is a multiple of 32, widths are multiples of 4. ``temporal`` adds the last picture, ``usual`` a picture
+    of the signer as usual: for one who sits or stands still in clothes with a print, which need not be painted then.
+    It costs 5 % more. Each of
     ``n_identities`` has a background and a learnt code of its own: gains and biases at every level, for free.
     """
 
@@ -36,6 +38,7 @@ class PainterConfig:
     widths: tuple[int, ...] = (20, 56, 104, 128)
     n_identities: int = 1
     temporal: bool = True
+    usual: bool = False
 
     def __post_init__(self):
         if self.size_px % 32 or self.size_px < 64:
@@ -78,6 +81,9 @@ class Painter(nn.Module):
         size, (w, *_) = config.size_px, config.widths
         self.background = nn.Parameter(torch.full((config.n_identities, 3, size, size), 0.5))
         self.stem = nn.Conv2d(config.n_limbs, w, PATCH, PATCH, bias=False)
+        if config.usual:
+            self.usual = nn.Parameter(torch.full((config.n_identities, 3, size, size), 0.5))
+            self.usual_stem = nn.Conv2d(3, w, PATCH, PATCH, bias=False)
         if config.temporal:
             self.last_stem = nn.Conv2d(3, w, PATCH, PATCH, bias=False)
             self.flow = nn.Conv2d(w, 2, 3, padding=1)
@@ -94,24 +100,28 @@ class Painter(nn.Module):
         self.codes = nn.ModuleList(nn.Embedding(config.n_identities, 2 * channels) for channels in places)
         for code in self.codes:
             nn.init.zeros_(code.weight)
-        n_layers = 1 + config.temporal  # the background, and the last picture bent
-        n_out = 3 + n_layers + 1  # colours, and how much of each layer and of the colours
+        n_seen = 1 + config.temporal  # layers: the background, and the last picture bent
+        n_out = 3 + n_seen + config.usual + 1  # colours, and how much of each layer and of the colours
         self.detail = nn.Conv2d(w, n_out * PATCH**2, 1)
-        self.choose = nn.Conv2d(n_out + 3 * n_layers, n_out, 3, padding=1)
+        self.choose = nn.Conv2d(n_out + 3 * n_seen, n_out, 3, padding=1)
+
+    @property
+    def plates(self) -> Tensor:
+        """What each identity keeps of its own: the background, and the signer as usual; (N, 3 or 6, S, S)."""
+        return torch.cat([self.background, self.usual], 1) if self.config.usual else self.background
 
     def forward(
         self, limbs_BLHW: Tensor, state: Tensor | None = None, identity_B: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         if identity_B is None:
             identity_B = torch.zeros(len(limbs_BLHW), dtype=torch.long, device=limbs_BLHW.device)
-        plate = self.background[identity_B]
-        picture, _ = self.paint(limbs_BLHW, state, plate, identity_B)
+        picture, _ = self.paint(limbs_BLHW, state, self.plates[identity_B], identity_B)
         return picture, picture
 
     def paint(
-        self, limbs_BLHW: Tensor, state: Tensor | None, background_BCHW: Tensor, identity_B: Tensor
+        self, limbs_BLHW: Tensor, state: Tensor | None, plates_BCHW: Tensor, identity_B: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """A picture before a given background, and the last picture bent to the new pose (None if not temporal)."""
+        """A picture with given :attr:`plates`, and the last picture bent to the new pose (None if not temporal)."""
         codes = (code(identity_B)[..., None, None].chunk(2, 1) for code in self.codes)
 
         def of_identity(x: Tensor) -> Tensor:
@@ -119,10 +129,13 @@ class Painter(nn.Module):
             return x * (1 + gain) + bias
 
         x = self.stem(limbs_BLHW)
-        layers = [background_BCHW]
+        background, *usual = plates_BCHW.split(3, 1)
+        for plate in usual:
+            x = x + self.usual_stem(plate)
+        layers, bent = [background], None
         if self.config.temporal:
             if state is None:
-                state = background_BCHW
+                state = background
             x = x + self.last_stem(state)
         x = of_identity(self.start(x))
         levels = []
@@ -134,12 +147,13 @@ class Painter(nn.Module):
         if self.config.temporal:
             assert state is not None
             flow = F.interpolate(self.flow(x).float(), scale_factor=float(PATCH), mode="bilinear", align_corners=False)
-            layers.append(warp(state, FLOW_REACH * flow))
+            bent = warp(state, FLOW_REACH * flow)
+            layers.append(bent)
         y = torch.cat([F.pixel_shuffle(self.detail(x), PATCH), *layers], 1)
         y = self.choose(y).float()
-        layers.append(y[:, :3].sigmoid())
+        layers += [*usual, y[:, :3].sigmoid()]
         picture = (y[:, 3:].softmax(1)[:, :, None] * torch.stack(layers, 1)).sum(1)
-        return picture, layers[1] if self.config.temporal else None
+        return picture, bent
 
 
 def warp(picture_BCHW: Tensor, flow_B2HW: Tensor) -> Tensor:

@@ -59,6 +59,11 @@ class Upscaled(nn.Module):
         """The inner painter's, small."""
         return self.painter.background
 
+    @property
+    def plates(self) -> Tensor:
+        """The inner painter's, small."""
+        return self.painter.plates
+
     def train(self, mode: bool = True) -> Upscaled:
         super().train(mode)
         self.painter.eval()
@@ -71,11 +76,11 @@ class Upscaled(nn.Module):
         return self.enlarge(small, limbs_BLHW), state
 
     def paint(
-        self, limbs_BLHW: Tensor, state: Tensor | None, background_BCHW: Tensor, identity_B: Tensor
+        self, limbs_BLHW: Tensor, state: Tensor | None, plates_BCHW: Tensor, identity_B: Tensor
     ) -> tuple[Tensor, None]:
-        """A picture before a given (small) background; see :meth:`Painter.paint`."""
+        """A picture with given (small) plates; see :meth:`Painter.paint`."""
         with torch.no_grad():
-            small, _ = self.painter.paint(limbs_BLHW, state, background_BCHW, identity_B)
+            small, _ = self.painter.paint(limbs_BLHW, state, plates_BCHW, identity_B)
         return self.enlarge(small, limbs_BLHW), None
 
     def enlarge(self, small_B3HW: Tensor, limbs_BLHW: Tensor) -> Tensor:

@@ -215,12 +215,18 @@ def train_painter(
         config = {**recipe.model, "size_px": size, "n_identities": len(signers)}
         model = build(recipe.architecture, config)
     if painter is None and hasattr(model, "background"):
+
+        def as_plate(picture: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+
         with torch.no_grad():
             for k in range(len(signers)):
                 rows = np.flatnonzero(frames.identity_N == k)
                 some = rows[np.linspace(0, len(rows) - 1, min(len(rows), BACKGROUND_FRAMES)).astype(int)]
-                plate = background_of((frames.picture(int(n)), frames.limbs(int(n))) for n in some)
-                model.background[k] = torch.from_numpy(plate).permute(2, 0, 1).float() / 255
+                pairs = [(frames.picture(int(n)), frames.limbs(int(n))) for n in some]
+                model.background[k] = as_plate(background_of(pairs))
+                if model.config.usual:
+                    model.usual[k] = as_plate(np.median([picture for picture, _ in pairs], axis=0))
     task = PaintTask(frames, recipe, temporal=bool(getattr(model.config, "temporal", False)))
     inputs = replace(
         recipe.inputs,
