@@ -96,7 +96,7 @@ class Painter(nn.Module):
         )
         self.join = nn.ModuleList(_conv(a + b, a, 1) for a, b in reversed(pairs))
         self.up = nn.ModuleList(_Residual(a, 1) for a, _ in reversed(pairs))
-        places = (*config.widths, *config.widths[-2::-1])
+        places = (*config.widths, *config.widths[-2::-1], 3)  # the last for the light that colours are in
         self.codes = nn.ModuleList(nn.Embedding(config.n_identities, 2 * channels) for channels in places)
         for code in self.codes:
             nn.init.zeros_(code.weight)
@@ -151,7 +151,7 @@ class Painter(nn.Module):
             layers.append(bent)
         y = torch.cat([F.pixel_shuffle(self.detail(x), PATCH), *layers], 1)
         y = self.choose(y).float()
-        layers += [*usual, y[:, :3].sigmoid()]
+        layers += [*usual, of_identity(y[:, :3]).sigmoid()]
         picture = (y[:, 3:].softmax(1)[:, :, None] * torch.stack(layers, 1)).sum(1)
         return picture, bent
 
