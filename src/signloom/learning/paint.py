@@ -324,7 +324,7 @@ def paint_lesson(model: Any, lesson: Lesson) -> tuple[Tensor, Tensor | None, Ten
 
     if not hasattr(model, "plates"):
         return model(lesson.limbs[:, -1], None, lesson.identity)[0], None, None
-    plates = model.plates[lesson.identity]
+    plates = model.plates(lesson.identity)
     grid = F.affine_grid(lesson.moved, list(plates.shape), align_corners=False)
     plates = F.grid_sample(plates, grid, padding_mode="border", align_corners=False)
     state = None

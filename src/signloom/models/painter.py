@@ -28,9 +28,9 @@ class PainterConfig:
     """``widths`` are the channels at a quarter, an eighth … of the picture's size: they set quality and cost.
 
     ``size_px`` is a multiple of 32, widths are multiples of 4. ``temporal`` adds the last picture, ``usual`` a picture
-    of the signer as usual: for one who sits or stands still in clothes with a print, which need not be painted then.
-    It costs 5 % more. Each of
-    ``n_identities`` has a background and a learnt code of its own: gains and biases at every level, for free.
+    of the signer as usual: for one who sits or stands still in clothes with a print, which need not be painted then; it
+    costs 5 % more. Each of ``n_identities`` has a background and a learnt code of its own: gains and biases at every
+    level, for free.
     """
 
     size_px: int = 256
@@ -105,23 +105,23 @@ class Painter(nn.Module):
         self.detail = nn.Conv2d(w, n_out * PATCH**2, 1)
         self.choose = nn.Conv2d(n_out + 3 * n_seen, n_out, 3, padding=1)
 
-    @property
-    def plates(self) -> Tensor:
-        """What each identity keeps of its own: the background, and the signer as usual; (N, 3 or 6, S, S)."""
-        return torch.cat([self.background, self.usual], 1) if self.config.usual else self.background
+    def plates(self, identity_B: Tensor) -> Tensor:
+        """What identities keep of their own: the background, and the signer as usual; (B, 3 or 6, S, S)."""
+        background = self.background[identity_B]
+        return torch.cat([background, self.usual[identity_B]], 1) if self.config.usual else background
 
     def forward(
         self, limbs_BLHW: Tensor, state: Tensor | None = None, identity_B: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         if identity_B is None:
             identity_B = torch.zeros(len(limbs_BLHW), dtype=torch.long, device=limbs_BLHW.device)
-        picture, _ = self.paint(limbs_BLHW, state, self.plates[identity_B], identity_B)
+        picture, _ = self.paint(limbs_BLHW, state, self.plates(identity_B), identity_B)
         return picture, picture
 
     def paint(
         self, limbs_BLHW: Tensor, state: Tensor | None, plates_BCHW: Tensor, identity_B: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """A picture with given :attr:`plates`, and the last picture bent to the new pose (None if not temporal)."""
+        """A picture with given :meth:`plates`, and the last picture bent to the new pose (None if not temporal)."""
         codes = (code(identity_B)[..., None, None].chunk(2, 1) for code in self.codes)
 
         def of_identity(x: Tensor) -> Tensor:

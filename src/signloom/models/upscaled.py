@@ -59,10 +59,9 @@ class Upscaled(nn.Module):
         """The inner painter's, small."""
         return self.painter.background
 
-    @property
-    def plates(self) -> Tensor:
+    def plates(self, identity_B: Tensor) -> Tensor:
         """The inner painter's, small."""
-        return self.painter.plates
+        return self.painter.plates(identity_B)
 
     def train(self, mode: bool = True) -> Upscaled:
         super().train(mode)
