@@ -20,11 +20,12 @@ from signloom.learning.paint import (
     paint_lesson,
     picture_loss,
 )
-from signloom.learning.paint_set import PaintSet, background_of
+from signloom.learning.paint_set import PaintSet, background_of, usual_of
 from signloom.models import build
 from signloom.recipes.paint import clips_of
 from signloom.recipes.presets import paint
 from signloom.steps.geometry import warp_frames
+from signloom.steps.limbs import LIMBS
 from signloom.steps.paint_input import PaintAugment, PaintInput
 
 SIZE = 64
@@ -179,3 +180,16 @@ def test_a_background_that_never_shows_is_the_usual_picture():
 def test_a_size_the_painter_cannot_paint_is_refused(size):
     with pytest.raises(InputError, match="multiple of 32"):
         PaintInput(size_px=size)
+
+
+def test_what_is_usual_are_the_clothes_without_the_arm_that_crosses_them():
+    wall, shirt, arm, head = (np.full(3, v) for v in (20, 120, 220, 250))
+    frames = []
+    for x in (24, 44, 64):
+        picture, limbs = np.tile(wall, (96, 96, 1)).astype(np.uint8), np.zeros((96, 96, len(LIMBS)), np.uint8)
+        picture[40:, 20:80], picture[40:, x : x + 4], picture[8:16, 44:52] = shirt, arm, head
+        limbs[40:, x : x + 4, LIMBS.index("left_forearm")] = limbs[8:16, 44:52, LIMBS.index("face")] = 255
+        frames.append((picture, limbs))
+    usual = usual_of(frames, np.tile(wall, (96, 96, 1)).astype(np.uint8))
+    assert (usual[60:, 22:78] == shirt).all()
+    assert (usual[:20] == wall).all()

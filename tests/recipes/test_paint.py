@@ -80,13 +80,11 @@ def test_options_of_painters_that_make_no_sense_are_refused(words, tmp_path, cap
     assert words[1] in capsys.readouterr().err
 
 
-def test_the_signer_as_usual_begins_as_the_median_frame(painting_corpus, tmp_path):
+def test_the_signer_as_usual_begins_before_the_background(painting_corpus, tmp_path):
+    """In this corpus only head, arms and hands show, which are none of what is usual."""
     recipe = tiny(replace(paint(), model={"usual": True}), steps=1, learning_rate=1e-6)
     model = train_painter(painting_corpus, recipe, tmp_path / "run", quiet=True).model
-    clips = clips_of(painting_corpus.only("train"), recipe.inputs, painting_corpus.signers)
-    frames = as_tensor(np.concatenate([c.pictures(range(len(c))) for c in clips]))
-    assert (model.usual[0] - frames.median(0).values).abs().max() < 0.02
-    assert (model.background[0] - model.usual[0]).abs().max() > 0.2  # nobody is in the background
+    assert (model.usual - model.background).abs().mean() < 0.02
 
 
 def test_a_checkpoint_is_whole_and_holds_no_pickle(trained):

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from signloom.learning.video_set import Memory, default_memory
-from signloom.steps.limbs import LIMBS
+from signloom.steps.limbs import FINGER_ROWS, LIMBS
 
 
 class PaintClip(Protocol):
@@ -82,6 +82,34 @@ def background_of(frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray
     if never.all():
         return np.median(np.stack(pictures), axis=0).astype(np.uint8)
     return cv2.inpaint(plate, never.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+
+
+_FACE = (LIMBS.index("face"),)
+_MOVING = tuple(
+    map(LIMBS.index, ("nose", "right_eye_ear", "left_eye_ear", "right_forearm", "left_forearm", *LIMBS[FINGER_ROWS]))
+)
+
+
+def usual_of(frames: Sequence[tuple[np.ndarray, np.ndarray]], background_HWC: np.ndarray) -> np.ndarray:
+    """The signer's clothes as they usually are, before ``background_HWC``: uint8 (S, S, 3); ``frames`` as above.
+
+    Per pixel the median over the frames in which neither head, forearm nor hand is near; where one always is, the
+    background. So nothing of what moves stays in it.
+    """
+    pictures = np.stack([picture for picture, _ in frames]).astype(np.float32)
+    size = pictures.shape[1]
+    free = [~(_near(limbs[..., _FACE], size // 8) | _near(limbs[..., _MOVING], size // 14)) for _, limbs in frames]
+    stack = np.where(np.stack(free)[..., None], pictures, np.nan)
+    never = np.isnan(stack[..., 0]).all(0)
+    stack[0, never] = background_HWC[never]
+    return np.nanmedian(stack, axis=0).astype(np.uint8)
+
+
+def _near(limbs_HWL: np.ndarray, reach_px: int) -> np.ndarray:
+    import cv2
+
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach_px + 1, 2 * reach_px + 1))
+    return cv2.dilate((limbs_HWL.max(-1) > 40).astype(np.uint8), kernel).astype(bool)
 
 
 def _about_the_signer(limbs_HWL: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from signloom.data.skeleton import Joints, joints_of
 from signloom.errors import CheckpointError, InputError, LeakError
 from signloom.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_file
 from signloom.learning.paint import PaintLosses, PaintRecipe, PaintTask, fit_painter
-from signloom.learning.paint_set import PaintSet, background_of
+from signloom.learning.paint_set import PaintSet, background_of, usual_of
 from signloom.learning.video_set import Memory, default_memory
 from signloom.models import build
 from signloom.recipes.recognise import RUN_FILE, describe_corpus, is_finished, split_hash_of
@@ -224,9 +224,10 @@ def train_painter(
                 rows = np.flatnonzero(frames.identity_N == k)
                 some = rows[np.linspace(0, len(rows) - 1, min(len(rows), BACKGROUND_FRAMES)).astype(int)]
                 pairs = [(frames.picture(int(n)), frames.limbs(int(n))) for n in some]
-                model.background[k] = as_plate(background_of(pairs))
+                background = background_of(pairs)
+                model.background[k] = as_plate(background)
                 if model.config.usual:
-                    model.usual[k] = as_plate(np.median([picture for picture, _ in pairs], axis=0))
+                    model.usual[k] = as_plate(usual_of(pairs, background))
     task = PaintTask(frames, recipe, temporal=bool(getattr(model.config, "temporal", False)))
     inputs = replace(
         recipe.inputs,
