@@ -244,9 +244,9 @@ def cut_parts(x_BCHW: Tensor, boxes: Sequence[dict[str, tuple[int, int, int, int
     import torch
 
     side = x_BCHW.shape[-1] // 4
-    found = [
-        x_BCHW[b, :, y0:y1, x0:x1]
-        for b, of_frame in enumerate(boxes)
+    found = [  # unbound first, so that a gradient fills one picture and not the batch
+        x_CHW[:, y0:y1, x0:x1]
+        for x_CHW, of_frame in zip(x_BCHW.unbind(), boxes)
         for name, (x0, y0, x1, y1) in of_frame.items()
         if name.startswith(kind)
     ]
@@ -267,8 +267,9 @@ class Critics:
         limbs = lesson.limbs[:, -1]
         if limbs.shape[-1] != picture.shape[-1]:
             limbs = torch.nn.functional.interpolate(limbs, size=picture.shape[-2:], mode="bilinear")
-        both = torch.cat([picture, limbs], 1)
-        return both if head == "whole" else cut_parts(both, lesson.boxes, head)
+        if head != "whole":  # cut before they are joined: whole ones are 20 times as large
+            picture, limbs = (cut_parts(x, lesson.boxes, head) for x in (picture, limbs))
+        return torch.cat([picture, limbs], 1)
 
     def own_loss(self, painted: Tensor, lesson: Lesson) -> Tensor:
         """What the critics are to minimise: to tell real from ``painted``."""

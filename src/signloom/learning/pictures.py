@@ -87,7 +87,9 @@ def _ssim_maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     # Variances are small differences of large numbers: half precision would lose them.
     with torch.autocast(a.device.type, enabled=False):
         a, b = a.float(), b.float()
-        mean_a, mean_b, aa, bb, ab = _blurred(torch.cat([a, b, a * a, b * b, a * b], 1)).chunk(5, 1)
+        # Apart, so that a real picture, which needs no gradient, gets none.
+        mean_a, aa, ab = _blurred(torch.cat([a, a * a, a * b], 1)).chunk(3, 1)
+        mean_b, bb = _blurred(torch.cat([b, b * b], 1)).chunk(2, 1)
         luminance = (2 * mean_a * mean_b + _C1) / (mean_a.square() + mean_b.square() + _C1)
         covariance = ab - mean_a * mean_b
         variances = aa - mean_a.square() + bb - mean_b.square()
@@ -102,6 +104,7 @@ def _blurred(x_BCHW: Tensor) -> Tensor:
     half, channels = WINDOW_PX // 2, x_BCHW.shape[1]
     window = torch.tensor(_window(), dtype=x_BCHW.dtype, device=x_BCHW.device)
     padded = F.pad(x_BCHW, (half, half, half, half), mode="reflect")
+    padded = padded.contiguous(memory_format=torch.channels_last)  # twice as fast on a processor
     across = F.conv2d(padded, window.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
     return F.conv2d(across, window.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
 
