@@ -190,6 +190,14 @@ def test_another_rate_interpolates_the_pose(run, poses, tmp_path, capsys):
     assert files.probe(out).fps == pytest.approx(16)
 
 
+def test_a_pose_without_a_face_is_painted_too(run, tmp_path, capsys):
+    pose = take().pose()
+    kept = [c.name for c in pose.header.components if c.name != "FACE_LANDMARKS"]
+    files.write_pose(tmp_path / "faceless.pose", pose.get_components(kept))
+    painted = generate(capsys, run, tmp_path / "faceless.pose", "--out", tmp_path / "x.mp4", "--fps", 16)[1][0]
+    assert painted["n_frames"] == 2 * len(pose.body.data) - 1
+
+
 def test_sharpening_steepens_edges_and_leaves_plains():
     picture = np.full((64, 64, 3), 100, np.uint8)
     picture[:, 32:] = 150

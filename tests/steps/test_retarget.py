@@ -166,11 +166,14 @@ def test_outlines_move_with_the_face(pose, joints):
     target = scaled(own)
     moved = retarget(joints, own, target)
     points = [INDEX[n] for n in FACE_JOINTS]
-    line = (np.concatenate([joints.xy_TJC[:, points[0]], np.ones((len(joints), 1))], 1),) * 2
-    ((end, _),) = moved_lines([line], face_motion(joints, own, target))
-    assert end[:, :2] == pytest.approx(moved.xy_TJC[:, points[0]], abs=1e-3)
-    assert np.array_equal(end[:, 2], line[0][:, 2])
-    assert len(moved_lines(face_lines(pose), face_motion(joints, own, target))) == len(face_lines(pose))
+    ends = np.concatenate([joints.xy_TJC[:, points[:2]], np.full((len(joints), 2, 1), 0.5)], 2)
+    line = moved_lines(ends[:, None], face_motion(joints, own, target))
+    assert line[:, 0, :, :2] == pytest.approx(moved.xy_TJC[:, points[:2]], abs=1e-3)
+    assert (line[..., 2] == 0.5).all()
+    outlines = face_lines(pose)
+    assert moved_lines(outlines, face_motion(joints, own, target)).shape == outlines.shape
+    none = np.zeros((len(joints), 0, 2, 3))  # a pose without a face
+    assert moved_lines(none, face_motion(joints, own, target)).shape == none.shape
 
 
 def test_what_was_not_measured_is_not_changed_and_no_bone_is_changed_beyond_measure():

@@ -35,8 +35,6 @@ _POSES = "poses"  # the folder, below the output's, of poses found in source vid
 # bright a limb is, is near 1 for what is seen.
 _OPENPOSE_SURE, _OPENPOSE_SEEN = 0.5, 0.1
 
-Lines = list[tuple[np.ndarray, np.ndarray]]
-
 
 @dataclass(frozen=True)
 class Generation:
@@ -328,7 +326,7 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     if not len(own):
         raise MediaError(f"clip '{record.id}': its pose has {len(joints)} frames, and none of the clip's", "no-frames")
     rows = slice(own.start, own.stop)
-    lines = [(a[rows], b[rows]) for a, b in lines]
+    lines = lines[rows]
     joints = PoseSmooth(settings.smooth)(_selected(joints, rows))
     matrix = job.crop.matrix(joints)
     onto = scaling(job.limbs_px / job.painter.size_px) @ matrix
@@ -341,36 +339,31 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     taken = _resampled_rows(len(joints), joints.fps, settings.fps)
     if settings.fps is not None:
         joints, lines = _at_rate(joints, lines, len(taken), settings.fps)
-    limbs = (
-        drawn.draw_limbs(joints, t, onto, job.limbs_px, [(a[t], b[t]) for a, b in lines]) for t in range(len(joints))
-    )
+    limbs = (drawn.draw_limbs(joints, t, onto, job.limbs_px, lines[t]) for t in range(len(joints)))
     return _Drive(limbs, joints.fps, taken, matrix)
 
 
-def _as_sure_as_mediapipe(joints: Joints, lines: Lines) -> tuple[Joints, Lines]:
+def _as_sure_as_mediapipe(joints: Joints, lines_TN2C: np.ndarray) -> tuple[Joints, np.ndarray]:
     """OpenPose's confidences on the scale that painters learn with: a hand or face that is seen is bright."""
     assert joints.confidence_TJ is not None
     sure = np.clip(joints.confidence_TJ / _OPENPOSE_SURE, 0, 1)
     for part in ("left_hand", "right_hand", "face"):
         sure[:, PARTS[part]] = joints.confidence_TJ[:, PARTS[part]] >= _OPENPOSE_SEEN
-
-    def end(point_TC: np.ndarray) -> np.ndarray:
-        return np.concatenate([point_TC[:, :2], (point_TC[:, 2:] >= _OPENPOSE_SEEN).astype(point_TC.dtype)], 1)
-
-    return replace(joints, confidence_TJ=sure.astype(np.float32)), [(end(a), end(b)) for a, b in lines]
+    seen_TN2C = (lines_TN2C[..., 2:] >= _OPENPOSE_SEEN).astype(lines_TN2C.dtype)
+    lines_TN2C = np.concatenate([lines_TN2C[..., :2], seen_TN2C], -1)
+    return replace(joints, confidence_TJ=sure.astype(np.float32)), lines_TN2C
 
 
-def _at_rate(joints: Joints, lines: Lines, n_frames: int, fps: float) -> tuple[Joints, Lines]:
+def _at_rate(joints: Joints, lines_TN2C: np.ndarray, n_frames: int, fps: float) -> tuple[Joints, np.ndarray]:
     """Joints and outlines at another rate, interpolated."""
     xy, present = resample(joints.xy_TJC, joints.present_TJ, n_frames)
     confidence = None
     if joints.confidence_TJ is not None:
         confidence = resample(joints.confidence_TJ[..., None], joints.present_TJ, n_frames)[0][..., 0]
-
-    def end(point_TC: np.ndarray) -> np.ndarray:
-        return resample(point_TC[:, None], point_TC[:, None, 2] > 0, n_frames)[0][:, 0]
-
-    return Joints(xy, present, fps, confidence), [(end(a), end(b)) for a, b in lines]
+    n_lines = lines_TN2C.shape[1]
+    points_TPC = lines_TN2C.reshape(len(joints), 2 * n_lines, 3)
+    points_TPC = resample(points_TPC, points_TPC[..., 2] > 0, n_frames)[0]
+    return Joints(xy, present, fps, confidence), points_TPC.reshape(n_frames, n_lines, 2, 3)
 
 
 def _resampled_rows(n: int, fps: float, wanted: float | None) -> np.ndarray:

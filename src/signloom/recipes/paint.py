@@ -87,7 +87,7 @@ class CorpusClip:
         joints, lines = self._pose
         onto = self._onto(self.limbs_px) if matrix is None else matrix @ self._onto(self.limbs_px)
         here = self.record.first_frame + row
-        return draw_limbs(joints, here, onto, self.limbs_px, [(a[here], b[here]) for a, b in lines])
+        return draw_limbs(joints, here, onto, self.limbs_px, lines[here])
 
     def before(self) -> np.ndarray | None:
         """The picture before the clip's first in its recording; None where there is none."""
@@ -116,7 +116,7 @@ class CorpusClip:
         return np.diag([shrink, shrink, 1.0]) @ np.array(self.record.extra["crop"], np.float64)
 
     @cached_property
-    def _pose(self) -> tuple[Any, list[tuple[np.ndarray, np.ndarray]]]:
+    def _pose(self) -> tuple[Joints, np.ndarray]:
         pose = files.read_pose(self.record.path("pose", self.root, "a painter"))
         return joints_of(pose), face_lines(pose)
 

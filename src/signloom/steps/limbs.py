@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signloom.data.skeleton import INDEX, Joints, joints_of
+from signloom.data.skeleton import INDEX, PARTS, Joints, joints_of
 from signloom.errors import InputError
 from signloom.steps.geometry import translation
 
@@ -47,6 +47,8 @@ FINGER_ROWS = slice(LIMBS.index("thumb"), None)
 # In a stick figure body limbs are drawn at full brightness, fingers darker; between these they blend.
 _DIM, _BRIGHT = 190.0, 230.0
 _FINGER_LEAST = 0.4  # how bright a finger begins at the palm; its tip is 1
+# The joints that the middles of shoulders and hips lie between.
+_SIDES = [[INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("shoulder", "hip")]
 
 _BODY_LINES = (
     ("nose", "mid_shoulder", "nose"),
@@ -100,65 +102,65 @@ def limbs_of_pose(
     joints = joints_of(pose) if joints is None else joints
     face = face_lines(pose)
     for t in range(len(joints)):
-        yield draw_limbs(joints, t, matrix, size_px, lines=[(a[t], b[t]) for a, b in face])
+        yield draw_limbs(joints, t, matrix, size_px, face[t])
 
 
 def draw_limbs(
-    joints: Joints,
-    t: int,
-    matrix: np.ndarray,
-    size_px: int,
-    lines: list[tuple[np.ndarray, np.ndarray]] | None = None,
+    joints: Joints, t: int, matrix: np.ndarray, size_px: int, lines_N2C: np.ndarray | None = None
 ) -> np.ndarray:
     """Frame ``t`` of ``joints`` as limbs, uint8 (size_px, size_px, L); see :func:`limbs_of_pose`.
 
-    ``lines`` are the face's outlines, pairs of points (x, y, confidence) in the pose's pixels; without them the joints
-    of the face are drawn as dots.
+    ``lines_N2C`` are the face's outlines in that frame, (N, 2, 3), see :func:`face_lines`; without them the joints of
+    the face are drawn as dots.
     """
     import cv2
 
-    strokes: list[tuple[float, str, tuple[int, int], tuple[int, int], int]] = []
-    xy = joints.xy_TJC[t].astype(np.float64) @ matrix[:2, :2].T + matrix[:2, 2]
-    sure = joints.present_TJ[t].astype(np.float64)
+    xy, sure = joints.xy_TJC[t].astype(np.float64), joints.present_TJ[t].astype(np.float64)
     if joints.confidence_TJ is not None:
         sure *= np.clip(joints.confidence_TJ[t], 0, 1)
-    place = {name: (xy[j], sure[j]) for name, j in INDEX.items()}
-    for middle in ("shoulder", "hip"):
-        (left, sure_left), (right, sure_right) = place[f"left_{middle}"], place[f"right_{middle}"]
-        place[f"mid_{middle}"] = ((left + right) / 2, min(sure_left, sure_right))
+    ends_N2, limb_N, share_N = _lines()
+    ends_N2C = np.concatenate([xy, xy[_SIDES].mean(1)])[ends_N2]
+    value_N = np.append(sure, sure[_SIDES].min(1))[ends_N2].min(1) * share_N
+    body_px, finger_px, face_px = (max(1, round(size_px / part)) for part in (64, 85, 256))
+    width_N = np.where(limb_N >= FINGER_ROWS.start, finger_px, body_px)
+    if lines_N2C is not None and len(lines_N2C):
+        face_N2C, face_value_N = lines_N2C[..., :2], lines_N2C[..., 2].min(1).clip(max=1)
+    else:
+        dots = PARTS["face"]
+        face_N2C, face_value_N, face_px = np.stack([xy[dots]] * 2, 1), sure[dots], 2 * face_px
+    n_face = len(face_value_N)
+    ends_N2C = np.concatenate([ends_N2C, face_N2C]) @ matrix[:2, :2].T + matrix[:2, 2]
+    value_N = np.append(value_N, face_value_N)
+    limb_N = np.append(limb_N, [LIMBS.index("face")] * n_face)
+    width_N = np.append(width_N, [face_px] * n_face)
 
-    def fixed(point: np.ndarray) -> tuple[int, int]:
-        # OpenCV counts from the centre of the first pixel, here in 1/16 px.
-        x, y = np.clip((np.asarray(point) - 0.5) * 16, -(2**20), 2**20)
-        return round(x), round(y)
+    order = np.argsort(value_N, kind="stable")  # the brightest last: it hides the others
+    order = order[value_N[order] > 0]
+    # OpenCV counts from the centre of the first pixel, here in 1/16 px.
+    fixed_N2C = np.rint(np.clip((ends_N2C[order] - 0.5) * 16, -(2**20), 2**20)).astype(int)
+    colour_N = np.rint(255 * value_N[order])
+    canvases = np.zeros((len(LIMBS), size_px, size_px), np.uint8)
+    strokes = zip(fixed_N2C.tolist(), limb_N[order].tolist(), colour_N.tolist(), width_N[order].tolist())
+    for (start, end), limb, colour, width in strokes:
+        cv2.line(canvases[limb], start, end, (colour,), width, cv2.LINE_AA, 4)
+    return np.ascontiguousarray(canvases.transpose(1, 2, 0))
 
-    def line(limb: str, a, b, value: float, width: int) -> None:
-        if value > 0:
-            strokes.append((value, limb, fixed(a), fixed(b), width))
 
-    body_px, finger_px = max(1, round(size_px / 64)), max(1, round(size_px / 85))
-    for limb, start, end in _BODY_LINES:
-        (a, sure_a), (b, sure_b) = place[start], place[end]
-        line(limb, a, b, min(sure_a, sure_b), body_px)
+@cache
+def _lines() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The lines of body and fingers: both ends (N, 2), limbs (N,), and how bright they are of what could be, (N,).
+
+    Ends are places among the joints, behind which come the middles of shoulders and hips.
+    """
+    place = {**INDEX, "mid_shoulder": len(INDEX), "mid_hip": len(INDEX) + 1}
+    lines = [(place[start], place[end], LIMBS.index(limb), 1.0) for limb, start, end in _BODY_LINES]
     for side in ("left", "right"):
         for finger in _FINGERS:
-            chain = [f"{side}_root", *(f"{side}_{finger}_{n}" for n in range(1, 5))]
+            chain = [place[f"{side}_root"], *(place[f"{side}_{finger}_{n}"] for n in range(1, 5))]
             for n, (start, end) in enumerate(pairwise(chain)):
-                (a, sure_a), (b, sure_b) = place[start], place[end]
-                line(finger, a, b, min(sure_a, sure_b) * (_FINGER_LEAST + (1 - _FINGER_LEAST) * n / 3), finger_px)
-    face_px = max(1, round(size_px / 256))
-    if lines:
-        for a, b in lines:
-            p, q = (point[:2] @ matrix[:2, :2].T + matrix[:2, 2] for point in (a, b))
-            line("face", p, q, float(min(a[2], b[2], 1.0)), face_px)
-    else:
-        for name, j in INDEX.items():
-            if name.startswith("face_"):
-                line("face", xy[j], xy[j], sure[j], 2 * face_px)
-    canvases = np.zeros((len(LIMBS), size_px, size_px), np.uint8)
-    for value, limb, start_px, end_px, width in sorted(strokes):  # the brightest last: it hides the others
-        cv2.line(canvases[LIMBS.index(limb)], start_px, end_px, (round(255 * value),), width, cv2.LINE_AA, 4)
-    return np.ascontiguousarray(canvases.transpose(1, 2, 0))
+                lines.append((start, end, LIMBS.index(finger), _FINGER_LEAST + (1 - _FINGER_LEAST) * n / 3))
+    starts, ends, limb_N, share_N = (np.array(column) for column in zip(*lines))
+    return np.stack([starts, ends], 1), limb_N, share_N
 
 
 def warp_limbs(limbs_HWL: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -221,8 +223,8 @@ def _colour_table() -> np.ndarray:
     return (table * 255).round().astype(np.uint8)
 
 
-def face_lines(pose: Pose) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Both ends of each line of the face's outlines over time, each (T, 3): x, y in the pose's pixels, confidence."""
+def face_lines(pose: Pose) -> np.ndarray:
+    """Both ends of each line of the face's outlines over time, (T, N, 2, 3): x, y in the pose's pixels, confidence."""
     import numpy.ma as ma
 
     start = 0
@@ -238,6 +240,6 @@ def face_lines(pose: Pose) -> list[tuple[np.ndarray, np.ndarray]]:
             xy = np.nan_to_num(ma.getdata(pose.body.data)[:, 0, :, :2])
             confidence = np.asarray(pose.body.confidence)[:, 0, :, None]
             points_TPC = np.concatenate([xy, confidence], -1)
-            return [(points_TPC[:, start + a], points_TPC[:, start + b]) for a, b in limbs]
+            return points_TPC[:, start + np.array(limbs, int).reshape(-1, 2)]
         start += len(component.points)
-    return []
+    return np.zeros((len(pose.body.data), 0, 2, 3))

@@ -133,15 +133,11 @@ def face_motion(joints: Joints, source: Proportions, target: Proportions) -> np.
     return motion_T33
 
 
-def moved_lines(
-    lines: Sequence[tuple[np.ndarray, np.ndarray]], motion_T33: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The face's outlines (``limbs.face_lines``: both ends (T, 3) of x, y, confidence) through ``motion_T33``."""
-
-    def moved(end_TC: np.ndarray) -> np.ndarray:
-        return np.concatenate([_through(motion_T33, end_TC[:, None, :2])[:, 0], end_TC[:, 2:]], 1)
-
-    return [(moved(a), moved(b)) for a, b in lines]
+def moved_lines(lines_TN2C: np.ndarray, motion_T33: np.ndarray) -> np.ndarray:
+    """The face's outlines, as of ``limbs.face_lines``, through ``motion_T33``."""
+    n_frames, n_lines = lines_TN2C.shape[:2]
+    moved_TPC = _through(motion_T33, lines_TN2C[..., :2].reshape(n_frames, 2 * n_lines, 2))
+    return np.concatenate([moved_TPC.reshape(n_frames, n_lines, 2, 2), lines_TN2C[..., 2:]], -1)
 
 
 # --- contacts -----------------------------------------------------------------------------------------------------
