@@ -172,7 +172,11 @@ def measure_video_training(rounds: Rounds, steps: int, n_frames: int, size_px: i
 
 
 def measure_painting(scratch: Path, rounds: Rounds, repeats: int, frames: int) -> tuple[list[Measure], list[dict]]:
-    """Painters as ONNX files in ONNX Runtime, frame after frame on all cores, and what they cost in multiply–adds."""
+    """Painters as ONNX files in ONNX Runtime, frame after frame on all cores, and what they cost in multiply–adds.
+
+    Drawing the limbs that they are given comes on top of that, on one core.
+    """
+    import numpy as np
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -182,6 +186,8 @@ def measure_painting(scratch: Path, rounds: Rounds, repeats: int, frames: int) -
     from signloom.recipes.paint import Painter
     from signloom.recipes.paint_export import example_inputs, export_painter, open_session
     from signloom.recipes.presets import paint, paint_512, paint_frames, pix2pix
+    from signloom.steps.limbs import limbs_of_pose
+    from signloom.synthetic import LEXICON, Take, make_signer
 
     small = asdict(build("painter", paint().model).config)
     sessions, macs = {}, {}
@@ -199,8 +205,13 @@ def measure_painting(scratch: Path, rounds: Rounds, repeats: int, frames: int) -
         session = open_session(file, threads=default_workers())
         values = example_inputs(model)
         sessions[recipe.name] = session, {i.name: values[i.name] for i in session.get_inputs()}
+    pose = Take(LEXICON[0], make_signer(0), 0).pose()
+    drawing: list[float] = []
     speeds: dict[str, list[float]] = {name: [] for name in sessions}
     for number in rounds("paint", repeats + 1):
+        took, drawn = timed(lambda: len(list(limbs_of_pose(pose, np.eye(3), 256))))
+        if number:
+            drawing.append(drawn / took)
         for name, (session, values) in sessions.items():
             took, _ = timed(lambda s=session, v=values: [s.run(["picture"], v) for _ in range(frames)])
             if number:  # the first one allocates
@@ -210,7 +221,8 @@ def measure_painting(scratch: Path, rounds: Rounds, repeats: int, frames: int) -
     ratios = [ratio_of(f"paint: {paint().name} vs {pix2pix().name}", made[paint().name], made[pix2pix().name])]
     fewer = round(macs[pix2pix().name] / macs[paint().name], 3)
     ratios.append({"name": "multiply–adds: pix2pix vs paint", "ratio": fewer, "low": fewer, "high": fewer})
-    return [*made.values(), *cost], ratios
+    limbs = Measure("painting", "limbs of a pose at 256², one core", "frames/s", tuple(drawing))
+    return [*made.values(), limbs, *cost], ratios
 
 
 def measure_waiting(corpus: Path, rounds: Rounds, steps: int) -> list[Measure]:
