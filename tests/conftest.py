@@ -14,6 +14,22 @@ import pytest
 # before anything imports torch. The models of tests are too small to share anyway.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import contextlib
+import hashlib
+import json
+import signal
+import subprocess
+from dataclasses import dataclass
+
+import torch
+
+from signloom import media
+from signloom.cli import main as cli
+from signloom.data.manifest import Manifest
+from signloom.pipelines.prepare import Preparation, prepare_corpus
+from signloom.sources import read_source
+from signloom.synthetic.corpus import Settings, film, make_takes
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -47,15 +63,15 @@ def _load(name: str):
 
 
 @pytest.fixture(scope="session")
-def media():
-    """tests/data/make_broken.py: ``encode_clip`` (any codec, tag and timing), ``moving_square`` and more."""
-    return _load("data/make_broken.py")
+def media_maker():
+    """tests/media/make_broken.py: ``encode_clip`` (any codec, tag and timing), ``moving_square`` and more."""
+    return _load("media/make_broken.py")
 
 
 @pytest.fixture(scope="session")
-def broken_inputs(media, tmp_path_factory):
+def broken_inputs(media_maker, tmp_path_factory):
     """More than fifty odd and broken files in one folder, each with what reading it must give. Do not change them."""
-    return media.make_broken_inputs(tmp_path_factory.mktemp("broken inputs"))
+    return media_maker.make_broken_inputs(tmp_path_factory.mktemp("broken inputs"))
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +79,9 @@ def moving_corpus(tmp_path_factory):
     """A corpus of 24 tiny clips of frames and flow: 4 signers × 3 labels × 2 takes. Do not change it."""
     import numpy as np
 
-    from signloom.data.files import content_hash, write_video
-    from signloom.data.flow_file import write_flow
     from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
+    from signloom.media import content_hash, write_video
+    from signloom.media.flow_files import write_flow
 
     folder = tmp_path_factory.mktemp("moving")
     rng = np.random.default_rng(0)
@@ -98,10 +114,10 @@ def painting_corpus(tmp_path_factory):
     import cv2
     import numpy as np
 
-    from signloom.data.files import write_picture
     from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
     from signloom.data.skeleton import INDEX, JOINTS, Joints
-    from signloom.steps.limbs import draw_limbs, stick_figure
+    from signloom.media import write_picture
+    from signloom.transforms.pose_map import draw_limbs, stick_figure
 
     folder, size = tmp_path_factory.mktemp("painting"), 64
     records = []
@@ -140,3 +156,156 @@ def painting_corpus(tmp_path_factory):
     made = {"signer": {"extractor": "signer-crop", "size_px": size}, "skeleton": {"extractor": "pairs"}}
     write_manifest(Manifest(tuple(records), folder, {"name": "painting", "streams": made}), folder)
     return read_manifest(folder)
+
+
+# --- a little footage, prepared once, and the command line as tests call it ---
+
+PATTERN = "{signer}/{label}/{take}.mp4"
+SMALL = Settings(size_px=(320, 240), fps=6)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # these models are too small to share
+    yield
+    torch.set_num_threads(threads)
+
+
+def hashes(folder: Path, *leave_out: str) -> dict[str, str]:
+    """Relative path → content hash of every file below ``folder``."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name not in leave_out
+    }
+
+
+@pytest.fixture(scope="session")
+def hashes_of():
+    """``hashes_of(folder, *names to leave out)``: relative path → content hash."""
+    return hashes
+
+
+@pytest.fixture(scope="session")
+def footage(tmp_path_factory) -> Path:
+    """Six clips of about 12 frames, ``{signer}/{label}/{take}.mp4``: 3 signers × 2 signs. Do not change them."""
+    folder = tmp_path_factory.mktemp("footage")
+    outcomes = film(make_takes(2, 3, 1, 1, SMALL), folder, workers=0, quiet=True)
+    assert all(o.ok for o in outcomes)
+    return folder / "videos"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared corpus, how it was made, and the hashes of its inputs before that."""
+
+    manifest: Manifest
+    source: Manifest
+    preparation: Preparation
+    inputs: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        return self.manifest.root
+
+
+@pytest.fixture(scope="session")
+def corpus(footage, tmp_path_factory) -> Prepared:
+    """``footage`` with its poses (MediaPipe), frames and flow, made by two workers. Do not change it."""
+    inputs = hashes(footage)
+    source = read_source(footage, pattern=PATTERN)
+    preparation = Preparation(streams=("pose", "frames", "flow"), shorter_px=96)
+    prepared, outcomes = prepare_corpus(source, tmp_path_factory.mktemp("corpus"), preparation, workers=2, quiet=True)
+    assert all(o.ok for o in outcomes), outcomes
+    return Prepared(prepared, source, preparation, inputs)
+
+
+@pytest.fixture(scope="session")
+def pose_footage(tmp_path_factory) -> Path:
+    """36 exact poses, ``{signer}/{label}/{take}.pose``: 4 signers × 3 signs × 3 takes. Do not change them."""
+    folder = tmp_path_factory.mktemp("poses")
+    for take in make_takes(3, 4, 3, 1, SMALL):
+        media.write_pose(folder / take.signer.name / take.sign.name / f"{take.take}.pose", take.pose())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pose_corpus(pose_footage, tmp_path_factory) -> Path:
+    """``pose_footage`` imported as a corpus. Do not change it."""
+    folder = tmp_path_factory.mktemp("pose corpus")
+    source = read_source(pose_footage, pattern="{signer}/{label}/{take}.pose")
+    prepare_corpus(source, folder, Preparation(), workers=0, quiet=True)
+    return folder
+
+
+@pytest.fixture
+def signloom(capsys):
+    """``signloom(*arguments)``: run a verb in this process; returns (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        try:
+            code = cli.main([str(a) for a in arguments])
+        except SystemExit as end:  # argparse
+            code = end.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+class Process:
+    """``python CODE`` (or ``-m signloom``) in a process group of its own, which can be killed like a user's."""
+
+    def __init__(self, *arguments, code: str | None = None):
+        start = ["-c", code] if code else ["-m", "signloom"]
+        self.process = subprocess.Popen(
+            [sys.executable, *start, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, timeout_s: float = 300) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, out, err
+
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self, *, group: bool = True) -> None:
+        """SIGKILL to the process and all it started, or to it alone."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            pipe.close()
+
+
+@pytest.fixture
+def start():
+    """``start(*arguments)``: a :class:`Process` that does not outlive the test."""
+    begun = []
+
+    def begin(*arguments, code=None):
+        begun.append(Process(*arguments, code=code))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        if one.running():
+            one.kill()
+
+
+@pytest.fixture(scope="session")
+def change_manifest():
+    """``change_manifest(corpus folder, header=function, row=function)``: edit its manifest, line by line."""
+
+    def change(folder, header=lambda h: h, row=lambda r: r):
+        file = folder / "manifest.jsonl"
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [header(lines[0]), *map(row, lines[1:])]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+    return change

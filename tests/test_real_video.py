@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from signloom.data import files
-from signloom.data.flow_file import read_flow, read_flow_codes
-from signloom.recipes.prepare import Preparation, manifest_of_files, prepare_corpus
-from signloom.steps.video_input import VideoInput, left_moves_more
+from signloom import media
+from signloom.media.flow_files import read_flow, read_flow_codes
+from signloom.pipelines.prepare import Preparation, manifest_of_files, prepare_corpus
+from signloom.transforms.video_input import VideoInput, left_moves_more
 
 SIGNS = ("G01", "G06", "G07")  # one hand signs
 SIGNERS = {"user01": True, "user08": False}  # whether left-handed
@@ -29,9 +29,9 @@ def prepared(real_data, tmp_path_factory):
 @pytest.mark.real
 def test_frames_and_flow_are_as_many_and_as_fast_as_filmed(prepared):
     for source, frames, flow in prepared["user01"][:2] + prepared["user08"][:2]:
-        filmed = files.read_video(source)
+        filmed = media.read_video(source)
         assert filmed.frames_THWC.shape[1:3] == (270, 480)
-        stored, codes = files.read_video(frames), read_flow(flow)
+        stored, codes = media.read_video(frames), read_flow(flow)
         n = len(filmed.frames_THWC)
         assert 25 <= n <= 75
         assert stored.frames_THWC.shape == (n, 128, 228, 3)
@@ -40,7 +40,7 @@ def test_frames_and_flow_are_as_many_and_as_fast_as_filmed(prepared):
         assert not codes[0].any()
         assert np.abs(codes).max() <= 20
         small = VideoInput(n_frames=8, size_px=64, resize_px=64)
-        seen = small.frames(files.read_frames(frames, small.rows(n)))
+        seen = small.frames(media.read_frames(frames, small.rows(n)))
         as_filmed = small.frames(filmed.frames_THWC[small.rows(n)])
         assert np.abs(seen - as_filmed).mean() < 0.04  # the same pictures, by 5 of 255
 
@@ -60,8 +60,8 @@ def test_the_hand_that_signs_moves_most(prepared, signer):
 @pytest.mark.parametrize("signer", list(SIGNERS))
 def test_left_handed_signers_are_found_from_filmed_prepared_and_flow_alike(prepared, signer):
     for told in (
-        [left_moves_more(files.read_video(source).frames_THWC) for source, _, _ in prepared[signer]],
-        [left_moves_more(files.read_frames(frames)) for _, frames, _ in prepared[signer]],
+        [left_moves_more(media.read_video(source).frames_THWC) for source, _, _ in prepared[signer]],
+        [left_moves_more(media.read_frames(frames)) for _, frames, _ in prepared[signer]],
         [left_moves_more(read_flow_codes(flow)) for _, _, flow in prepared[signer]],
     ):
         assert (sum(told) >= 2) is SIGNERS[signer], told

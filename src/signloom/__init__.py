@@ -3,7 +3,7 @@
 The public surface is small: the verbs of the command line (``signloom --help``) and, for programs,
 
 >>> from signloom.data.manifest import read_manifest
->>> from signloom.learning.checkpoint import load_checkpoint
+>>> from signloom.training.checkpoint import load_checkpoint
 
 Importing ``signloom`` loads nothing heavy; torch, PyAV and MediaPipe are imported by what needs them.
 """

@@ -1,3 +1,3 @@
-from signloom.cli import main
+from signloom.cli.main import main
 
 raise SystemExit(main())

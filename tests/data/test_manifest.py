@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from signloom.data.manifest import Manifest, Record, atomic_write, clip_id, read_manifest, write_manifest
+from signloom.data.manifest import Manifest, Record, clip_id, read_manifest, write_manifest
 from signloom.errors import InputError, MissingStreamError
+from signloom.runtime.atomic import atomic_write
 
 
 def corpus(root):

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from signloom.models import build
-from signloom.models.critics import PatchCritic, PatchCriticConfig
-from signloom.models.painter import Painter, PainterConfig, warp
+from signloom.models.discriminators import PatchCritic, PatchCriticConfig
+from signloom.models.generator import Painter, PainterConfig, warp
 from signloom.models.pix2pix import PatchGAN, Pix2Pix, Pix2PixConfig
 from signloom.models.upscaled import Upscaled, UpscaledConfig, enlarged
-from signloom.steps.limbs import palette, stick_figure
-from signloom.steps.paint_input import PaintInput
+from signloom.transforms.paint_input import PaintInput
+from signloom.transforms.pose_map import palette, stick_figure
 
 torch.set_num_threads(1)
 SMALL = {"size_px": 64, "widths": (8, 8, 12, 12)}
@@ -126,7 +126,7 @@ def test_an_exported_painter_paints_the_same(case, tmp_path):
 
     import onnx
 
-    from signloom.recipes.paint_export import export_painter
+    from signloom.tasks.paint.export import export_painter
 
     model, _, large = model_of(case)
     painter = SimpleNamespace(model=model, size_px=large, inputs=PaintInput())
@@ -139,7 +139,7 @@ def test_an_exported_painter_paints_the_same_where_flow_points_far_out_of_the_pi
     pytest.importorskip("onnxruntime")
     from types import SimpleNamespace
 
-    from signloom.recipes.paint_export import export_painter
+    from signloom.tasks.paint.export import export_painter
 
     model, _, large = model_of("painter")
     with torch.no_grad():
@@ -152,7 +152,7 @@ def test_an_export_that_paints_otherwise_is_refused(tmp_path, monkeypatch):
     from types import SimpleNamespace
 
     from signloom.errors import SignloomError
-    from signloom.recipes import paint_export
+    from signloom.tasks.paint import export as paint_export
 
     model, _, _ = model_of("painter")
     monkeypatch.setattr(paint_export, "TOLERANCE", -1.0)

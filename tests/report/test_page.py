@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from signloom.data.files import write_video
 from signloom.errors import InputError
-from signloom.learning.metrics import aggregate_runs, evaluate_scores
+from signloom.media import write_video
+from signloom.metrics.classification import aggregate_runs, evaluate_scores
 from signloom.report.page import write_report
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}

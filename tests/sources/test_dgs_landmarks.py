@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from signloom.errors import InputError, MediaError
-from signloom.sources.dgs_landmarks import (
-    HAND_NAMES,
-    hand_sides,
-    landmarks_to_pose,
-    read_dgs_landmarks,
-    read_landmarks,
-)
+from signloom.sources.dgs_landmarks import HAND_NAMES, hand_sides, landmarks_to_pose, read_dgs_landmarks, read_landmarks
 
 HEADER = ";".join(["face_x", "face_y"] + [f"landmark_{a}_{i}" for i in range(1, 43) for a in "xyz"])
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from signloom.data.files import read_pose, write_pose
 from signloom.data.skeleton import INDEX, JOINTS, joints_of
+from signloom.media import read_pose, write_pose
 from signloom.synthetic.body import FACE_NUMBERS, make_signer
 from signloom.synthetic.corpus import Settings, Take
 from signloom.synthetic.exact import BODY_POINTS, HAND_POINTS

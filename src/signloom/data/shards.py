@@ -25,10 +25,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from signloom.data.files import HeldFile
-from signloom.data.manifest import SPLITS, atomic_write, write_json
-from signloom.data.mapping import fingerprint_hash
+from signloom.data.manifest import SPLITS
 from signloom.errors import InputError, MediaError, MissingStreamError
+from signloom.media import HeldFile
+from signloom.runtime.atomic import atomic_write, write_json
+from signloom.runtime.hashing import fingerprint_hash
 
 FORMAT = "signloom-shards"
 FORMAT_VERSION = 1

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from signloom.data.leaks import Leak, audit, by_key, places, refuse_leaks, root_parents
-from signloom.data.manifest import SPLITS, Manifest, Record, write_json
+from signloom.data.manifest import SPLITS, Manifest, Record
 from signloom.errors import InputError, LeakError
+from signloom.runtime.atomic import write_json
 
 SCHEMES = ("signer", "source", "given", "random")
 FOLD_SCHEMES = ("signer", "source", "signer-k-fold", "k-fold")

@@ -11,7 +11,7 @@ ARCHITECTURES = {
     "cnn_lstm": ("signloom.models.cnn_lstm", "CnnLstm", "CnnLstmConfig"),
     "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
-    "painter": ("signloom.models.painter", "Painter", "PainterConfig"),
+    "painter": ("signloom.models.generator", "Painter", "PainterConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
     "upscaled": ("signloom.models.upscaled", "Upscaled", "UpscaledConfig"),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from signloom.models.painter import Painter, PainterConfig
+from signloom.models.generator import Painter, PainterConfig
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from signloom.report.confusions import Cells
 from signloom.report.markup import text_of
-from signloom.report.mixups import Cells
 from signloom.report.words import count, percent
 
 

@@ -64,7 +64,7 @@ def small_copy(
 
 
 def _write(clip: Mapping[str, Any], source: Path, file: Path, crf: int, shorter_px: int, cut: list[float]) -> None:
-    from signloom.data.files import Limits, iter_frames, probe, resize_shorter_side, write_video
+    from signloom.media import Limits, iter_frames, probe, resize_shorter_side, write_video
 
     limits = Limits(max_seconds=60)
     fps = min(probe(source, limits).fps, MAX_FPS)

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from signloom.data.manifest import atomic_write
 from signloom.errors import InputError
+from signloom.report.confusions import Pair, closest_calls, hardest_pairs
 from signloom.report.figures import scale_line
 from signloom.report.footage import MAX_CLIP_BYTES, SmallClip, small_copy, source_of
 from signloom.report.look import SCRIPT, STYLE
 from signloom.report.markup import name_of, text_of
-from signloom.report.mixups import Pair, closest_calls, hardest_pairs
 from signloom.report.sections import (
     confidence_section,
     failures_section,
@@ -47,6 +46,7 @@ from signloom.report.words import (
     split_phrase,
     warnings,
 )
+from signloom.runtime.atomic import atomic_write
 
 MAX_BYTES = 8_000_000
 MAX_CLIPS = 24

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from signloom.data.files import import_cv2, write_video
-from signloom.data.manifest import atomic_write
+from signloom.media import import_cv2, write_video
 from signloom.report.footage import MAX_FPS, MAX_SECONDS
 from signloom.report.markup import Column, Number, flat, folded, key_values, name_of, table, text_of
 from signloom.report.page import MAX_BYTES, Section, whole_page
 from signloom.report.words import Results, count, number_of
+from signloom.runtime.atomic import atomic_write
 
 PANEL_PX = 256  # a picture's side in the clips
 PART_PX = 96  # a face's or hand's side among the stills

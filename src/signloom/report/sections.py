@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from signloom.report.confusions import Cells, confusion_cells, most_confused, ranked_mixups, row_totals
 from signloom.report.figures import bar, heatmap, reliability
 from signloom.report.markup import (
     Column,
@@ -23,7 +24,6 @@ from signloom.report.markup import (
     text_of,
     whole,
 )
-from signloom.report.mixups import Cells, confusion_cells, most_confused, ranked_mixups, row_totals
 from signloom.report.words import (
     Results,
     count,

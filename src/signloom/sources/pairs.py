@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from signloom.data.files import list_pictures
 from signloom.errors import InputError
+from signloom.media import list_pictures
 
 LAYOUTS = ("auto", "photo-left", "photo-right", "folders")
 

@@ -11,14 +11,7 @@ from typing import Any
 
 from signloom.data.manifest import Manifest
 from signloom.errors import InputError
-from signloom.sources.listing import (
-    MEDIA_SUFFIXES,
-    NAMED_AT_MOST,
-    SPLIT_NAMES,
-    list_media,
-    records_of,
-    split_name,
-)
+from signloom.sources.listing import MEDIA_SUFFIXES, NAMED_AT_MOST, SPLIT_NAMES, list_media, records_of, split_name
 
 KNOWN = ("label", "signer", "take", "source", "split")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

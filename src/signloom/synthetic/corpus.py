@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 import signloom
-from signloom.data import files
+from signloom import media
 from signloom.data.clip import Clip
-from signloom.data.manifest import FILE_NAME, Manifest, Record, clip_id, write_json, write_manifest
-from signloom.data.mapping import Outcome, Task, fingerprint_hash, map_clips
+from signloom.data.manifest import FILE_NAME, Manifest, Record, clip_id, write_manifest
 from signloom.errors import InputError
+from signloom.runtime.atomic import write_json
+from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.synthetic.body import Signer, make_signer
 from signloom.synthetic.exact import exact_pose
 from signloom.synthetic.lexicon import LEXICON, NAMES, Sign
@@ -153,7 +155,7 @@ def film(takes: Sequence[Take], out: Path, *, workers: int | None = None, quiet:
     Raises InputError when ``out`` holds a corpus made with other settings.
     """
     _claim(out, takes[0].settings)
-    tasks = [Task(t.id, (t, out), _stamp(t)) for t in takes]
+    tasks = [Job(t.id, (t, out), _stamp(t)) for t in takes]
     outcomes = map_clips(
         film_one,
         tasks,
@@ -213,7 +215,7 @@ def _stamp(take: Take) -> str:
 
 def film_one(take: Take, out: Path) -> dict[str, Any]:
     """Make one clip's files below ``out``; the unit of work of :func:`film`."""
-    files.import_cv2().setNumThreads(1)  # the pool is what runs in parallel
+    media.import_cv2().setNumThreads(1)  # the pool is what runs in parallel
     paths = _paths(take)
     metadata = {
         "title": take.id,
@@ -221,11 +223,11 @@ def film_one(take: Take, out: Path) -> dict[str, Any]:
         "copyright": LICENCE,
         "synthetic": "true",
     }
-    files.write_pose(out / paths["exact_pose"], take.pose())
+    media.write_pose(out / paths["exact_pose"], take.pose())
     imu = take.imu()
     write_imu(out / paths["imu"], imu, take.settings.imu_rate_hz)
-    files.write_video(out / paths["video"], take.frames(), take.settings.fps, metadata=metadata)
-    content = files.content_hash(out / paths["video"])
+    media.write_video(out / paths["video"], take.frames(), take.settings.fps, metadata=metadata)
+    content = media.content_hash(out / paths["video"])
     return {"n_frames": len(take.motion), "content": content, "streams": paths}
 
 
@@ -252,7 +254,7 @@ def _record(take: Take, made: dict[str, Any]) -> Record:
 
 def contact_sheet(takes: Sequence[Take], *, rows: int = 6, columns: int = 6, width_px: int = 320) -> np.ndarray:
     """One picture, uint8 (H, W, 3): a row per signer, in each column another sign, at the middle of its stroke."""
-    cv2 = files.import_cv2()
+    cv2 = media.import_cv2()
     signers = list(dict.fromkeys(t.signer.name for t in takes))[:rows]
     signs = [n for n in NAMES if any(t.sign.name == n for t in takes)]
     spread = np.linspace(0, len(signs) - 1, min(columns, len(signs))).round().astype(int)

@@ -6,15 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from signloom.synthetic.body import (
-    EXPRESSIONS,
-    Signer,
-    bend_elbow,
-    hand_joints,
-    rotation,
-    rotation_vector,
-    unit,
-)
+from signloom.synthetic.body import EXPRESSIONS, Signer, bend_elbow, hand_joints, rotation, rotation_vector, unit
 from signloom.synthetic.lexicon import HANDSHAPES, PLACES, Hand, Path, Sign, direction
 
 RATE_HZ = 200.0

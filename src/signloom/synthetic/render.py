@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from signloom.data.files import import_cv2
 from signloom.errors import InputError
+from signloom.media import import_cv2
 from signloom.synthetic.body import FACE_INDEX, OUTLINES, Signer, face_points, unit
 from signloom.synthetic.motion import LEFT, RIGHT, Motion
 

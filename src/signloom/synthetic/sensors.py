@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from signloom.data.manifest import atomic_write
 from signloom.errors import MediaError
+from signloom.runtime.atomic import atomic_write
 from signloom.synthetic.body import rotation_vector, unit
 from signloom.synthetic.motion import LEFT, RIGHT, Motion
 

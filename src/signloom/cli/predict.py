@@ -1,0 +1,77 @@
+"""signloom predict: name the sign in raw video."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Name the sign in each video, with exactly the preparation that the model was trained with."
+    parser.epilog = """examples:
+  signloom predict runs/a clip.mp4
+  signloom predict runs/a new_videos/ 'more/*.mov' --top 3 --json > predictions.jsonl
+  signloom predict runs/a new_videos/ --cache poses/    keep the poses, so that a second call is instant
+
+With --json, one JSON object per file: {"file", "label", "confidence", "top": [[label, probability], …]}, or
+{"file", "error", "reason"} for a file that cannot be read (exit code 3)."""
+    parser.add_argument(
+        "run", type=Path, help="a run folder made by `signloom train`, or a fusion saved by `evaluate --fuse`"
+    )
+    parser.add_argument("videos", nargs="+", help="video or .pose files, folders, or glob patterns")
+    parser.add_argument("--top", type=int, default=5, help="how many guesses to give (default: 5)")
+    parser.add_argument("--cache", type=Path, help="keep prepared streams here (default: a temporary folder)")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+
+def run(args: argparse.Namespace) -> int:
+    import tempfile
+    from functools import partial
+
+    import numpy as np
+
+    from signloom.pipelines.prepare import manifest_of_files
+    from signloom.runtime.workers import default_workers
+    from signloom.tasks.recognise.fuse import is_fusion, load_fusion, predict_fused
+    from signloom.tasks.recognise.run import collect_files, predict_files
+    from signloom.training.checkpoint import load_checkpoint
+
+    if is_fusion(args.run):
+        predict = partial(predict_fused, load_fusion(args.run))
+    else:
+        predict = partial(predict_files, load_checkpoint(args.run))
+    paths = collect_files(args.videos)
+    with tempfile.TemporaryDirectory(prefix="signloom-") as scratch:
+        scores, outcomes = predict(
+            paths,
+            args.cache or Path(scratch),
+            workers=args.workers or min(default_workers(), len(paths)),
+            timeout_s=args.timeout_s,
+            quiet=args.json or len(paths) == 1,
+        )
+    rows = {}
+    if scores is not None:
+        for record, p_K in zip(scores.records, scores.probabilities_NK):
+            best = np.argsort(-p_K, kind="stable")[: args.top]
+            rows[record.id] = [[scores.labels[k], float(p_K[k])] for k in best]
+    failed = {o.id: o for o in outcomes if not o.ok}
+    for path, record in zip(paths, manifest_of_files(paths)):
+        if record.id in rows:
+            top = rows[record.id]
+            if args.json:
+                row = {"file": str(path), "label": top[0][0], "confidence": top[0][1], "top": top}
+                print(json.dumps(row, ensure_ascii=False))
+            else:
+                print(f"{path}: " + ", ".join(f"{label} {100 * p:.1f} %" for label, p in top))
+        else:
+            outcome = failed[record.id]
+            if args.json:
+                row = {"file": str(path), "error": outcome.message, "reason": outcome.reason}
+                print(json.dumps(row, ensure_ascii=False))
+            else:
+                print(f"{path}: not read ({outcome.reason}): {outcome.message}", file=sys.stderr)
+    return (1 if len(failed) == len(paths) else 3) if failed else 0

@@ -1,0 +1,194 @@
+"""signloom prepare: from raw videos (or poses) to a corpus that models can read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Read a folder or list of sign videos and make the streams that models need."
+    parser.epilog = """examples:
+  signloom prepare videos/ --out corpus/                       videos/<label>/<clip>.mp4
+  signloom prepare videos/ --out corpus/ --pattern '{signer}/{label}/{take}.mp4'
+  signloom prepare WLASL_v0.3.json --source wlasl --out corpus/ --streams pose frames
+  signloom prepare poses/ --source pose --out corpus/          import .pose files
+  signloom prepare videos/ --out corpus/ --streams pose frames flow --shorter-px 128 --flow dis-fast
+  signloom prepare videos/ --out corpus/ --streams pose signer              to paint that signer
+  signloom prepare pairs/ --source pairs --out corpus/ --option size=256    pairs of stick figure and photograph
+
+Run again with another stream, it makes that stream alone and keeps what the corpus has. A killed run goes on where it
+was when the same command is given again. Clips that fail are listed, with reasons, in failures.jsonl; the exit code is
+then 3."""
+    parser.add_argument("videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus")
+    parser.add_argument("--out", type=Path, required=True, help="the corpus folder to write")
+    parser.add_argument("--source", default="auto", help="how to read it; `--source help` lists what there is")
+    parser.add_argument("--pattern", help="where the names stand, e.g. '{signer}/{label}/{take}.mp4'")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
+    )
+    parser.add_argument(
+        "--streams", nargs="+", default=["pose"], help="what to make: pose frames flow signer (default: pose)"
+    )
+    parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
+    parser.add_argument("--shorter-px", type=int, default=256, help="shorter side of prepared frames (default: 256)")
+    parser.add_argument(
+        "--flow", default="dis-fast", metavar="METHOD", help="dis-fast, tvl1-fast …; `--flow help` lists what there is"
+    )
+    parser.add_argument(
+        "--flow-units",
+        choices=["pixels", "body"],
+        default="pixels",
+        help="body: relative to the signer's shoulders, however near the camera (needs the stream pose)",
+    )
+    parser.add_argument("--flow-view", action="store_true", help="also write each clip's flow as a video in colours")
+    parser.add_argument(
+        "--signer-px",
+        type=int,
+        default=512,
+        metavar="PX",
+        help="side of the stream signer (default: 512); a signer who is smaller in the video is enlarged",
+    )
+    parser.add_argument(
+        "--shoulders",
+        type=float,
+        default=3.0,
+        metavar="WIDTHS",
+        help="how many shoulder widths the stream signer shows (default: 3)",
+    )
+    parser.add_argument(
+        "--shoulders-at",
+        type=float,
+        default=0.42,
+        metavar="SHARE",
+        help="at what share of its height, from the top, the shoulders stand in the stream signer (default: 0.42)",
+    )
+    parser.add_argument(
+        "--background",
+        default="keep",
+        metavar="COLOUR",
+        help="what the stream signer has behind the signer: keep (default), black, white or a colour such as '#00ff00'",
+    )
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
+    parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: 'auto', 'local' or an address")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from signloom.media import Limits
+    from signloom.pipelines.import_pairs import PairImport
+    from signloom.pipelines.prepare import FAILURES_FILE, Preparation, prepare_corpus
+    from signloom.sources import describe_sources, parse_options, read_source
+    from signloom.streams.flow import CHOICES, Flow
+    from signloom.streams.pose import HolisticPose
+    from signloom.streams.signer_crop import SignerCrop
+
+    if args.source == "pairs":
+        return _run_pairs(args)
+    if args.source == "help":
+        print(describe_sources())
+        print(f"pairs          {PairImport.summary}\n               options: {', '.join(PairImport.readers())}")
+        return 0
+    if args.flow == "help":
+        print("\n".join(CHOICES))
+        return 0
+    manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
+    _remark(manifest.meta)
+    preparation = Preparation(
+        streams=tuple(dict.fromkeys([*args.streams, *(["flow_view"] if args.flow_view else [])])),
+        estimator=HolisticPose(face=args.face),
+        flow=Flow.named(args.flow, units=args.flow_units),
+        crop=SignerCrop(args.signer_px, args.shoulders, args.shoulders_at, args.background),
+        shorter_px=args.shorter_px,
+        limits=Limits(max_frames=args.max_frames, max_seconds=args.timeout_s),
+    )
+    began = time.monotonic()
+    prepared, outcomes = prepare_corpus(
+        manifest, args.out, preparation, workers=args.workers, timeout_s=args.timeout_s, ray_address=args.ray
+    )
+    seconds = time.monotonic() - began
+    failed = [o for o in outcomes if not o.ok]
+    made = sum(o.ok and not o.reused for o in outcomes)
+    summary = {
+        "corpus": str(args.out),
+        "clips": len(prepared),
+        "labels": len(prepared.labels),
+        "signers": len(prepared.signers),
+        "failed": len(failed),
+        "reasons": dict(Counter(o.reason for o in failed)),
+        "made_now": made,
+        "seconds": round(seconds, 1),
+        "peak_memory_per_worker_mb": _peak_child_mb(),
+    }
+    if args.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        who = f"{summary['signers']} signers" if summary["signers"] else "no known signers"
+        print(f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {who}")
+        memory = summary["peak_memory_per_worker_mb"]
+        print(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
+        seen = {r.id: r.extra["seen"] for r in prepared if r.extra.get("seen")}
+        blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
+        if blind:
+            print(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
+        wide = {r.id: r.extra["crop_outside"] for r in prepared if r.extra.get("crop_outside", 0) > 0.1}
+        if wide:
+            worst = max(wide, key=wide.__getitem__)
+            print(
+                f"  in {len(wide)} clips the square around the signer reaches beyond the picture, where its edge is "
+                f"repeated; {wide[worst]:.0%} of it in {worst}. Show less: --shoulders {args.shoulders * 0.75:.2g}, or "
+                "move it: --shoulders-at"
+            )
+    for outcome in failed[:10]:
+        print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
+    if failed:
+        more = f" ({len(failed) - 10} more)" if len(failed) > 10 else ""
+        print(f"{len(failed)} clips failed{more}: see {args.out / FAILURES_FILE}", file=sys.stderr)
+    return 3 if failed else 0
+
+
+def _run_pairs(args: argparse.Namespace) -> int:
+    from signloom.errors import InputError
+    from signloom.pipelines.import_pairs import PairImport, import_pairs
+    from signloom.pipelines.prepare import FAILURES_FILE
+    from signloom.sources import parse_options
+
+    if args.pattern is not None:
+        raise InputError("--pattern goes with source tree, not with 'pairs'")
+    corpus, failures = import_pairs(args.videos, args.out, PairImport.of_options(parse_options(args.option)))
+    if args.json:
+        clips = {r.id: {"frames": r.n_frames, "split": r.split, "signer": r.signer} for r in corpus}
+        print(json.dumps({"corpus": str(args.out), "clips": clips, "failed": len(failures)}, ensure_ascii=False))
+    else:
+        print(f"{args.out}: {len(corpus)} clips, {corpus.meta['streams']['signer']['size_px']} px")
+        for r in corpus:
+            print(f"  {r.id}: {r.n_frames} frames of {r.signer}{f', {r.split}' if r.split else ''}")
+    for row in failures[:10]:
+        print(f"  failed ({row['reason']}): {row['message']}", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} pictures failed: see {args.out / FAILURES_FILE}", file=sys.stderr)
+    return 3 if failures else 0
+
+
+def _remark(meta) -> None:
+    """What the reader noticed: how it read the corpus, and what it left out."""
+    for note in meta.get("notes", ()):
+        print(f"note: {note}", file=sys.stderr)
+    for key, what in (("missing", "listed but not there"), ("unmatched", "not matched by the pattern")):
+        left_out = meta.get(key)
+        if left_out:
+            count = left_out.get("count", len(left_out)) if isinstance(left_out, dict) else len(left_out)
+            print(f"note: {count} files {what} were left out; signloom doctor names them", file=sys.stderr)
+
+
+def _peak_child_mb() -> int:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -1,1 +1,0 @@
-"""Tasks, training, checkpoints and metrics."""

@@ -1,0 +1,1 @@
+"""How good answers and pictures are, in numbers."""

@@ -1,0 +1,1 @@
+"""Whole runs from one artefact on disk to the next."""

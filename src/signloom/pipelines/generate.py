@@ -1,0 +1,497 @@
+"""Poses into video of a signer: what drives a painter, how it is made to fit, and the corpus that comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import signloom
+from signloom import media
+from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
+from signloom.data.skeleton import PARTS, Joints, joints_of, resample
+from signloom.errors import InputError, MediaError, MissingStreamError, SignloomError
+from signloom.pipelines.prepare import FAILURES_FILE, Preparation, manifest_of_files, prepare_corpus, read_failures
+from signloom.runtime.atomic import atomic_write
+from signloom.runtime.hashing import file_stamp, fingerprint_hash
+from signloom.runtime.progress import Progress
+from signloom.runtime.workers import Job, Outcome, map_clips
+from signloom.streams.signer_crop import SignerCrop
+from signloom.tasks.paint.run import GENERATED, Painter, resized
+from signloom.tasks.recognise.run import collect_files
+from signloom.transforms import pose_map as drawn
+from signloom.transforms import retarget as build
+from signloom.transforms.geometry import scaling
+from signloom.transforms.pose_smooth import PoseSmooth
+from signloom.transforms.retarget import Proportions, common_proportions, face_motion, moved_lines, retarget
+
+VERSION = 1
+SOURCE = "generated"  # what the manifest of a generated corpus says where it comes from
+_POSES = "poses"  # the folder, below the output's, of poses found in source videos
+# OpenPose's confidence runs up to about .9 for a body and less for a hand; MediaPipe's, with which painters learn how
+# bright a limb is, is near 1 for what is seen.
+_OPENPOSE_SURE, _OPENPOSE_SEEN = 0.5, 0.1
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How poses become video.
+
+    ``smooth`` is the strength of :class:`~signloom.transforms.pose_smooth.PoseSmooth`; ``retarget`` brings other signers'
+    poses to the proportions of the painter's; ``identity`` is the number of its signer who is painted. ``fps`` None
+    keeps the pose's rate. ``sharpen`` is how much of what a slight blur takes away is added again. ``side_by_side``
+    shows the pose on the left and the real picture, where there is one, on the right.
+    """
+
+    smooth: float = 0.4
+    retarget: bool = True
+    identity: int = 0
+    fps: float | None = None
+    sharpen: float = 0.0
+    side_by_side: bool = False
+    crf: int = 16
+
+    def __post_init__(self):
+        PoseSmooth(self.smooth)
+        if not 0 <= self.sharpen <= 5:
+            raise InputError(f"sharpen: got {self.sharpen}, expected 0 (off) to 5")
+        if self.fps is not None and not 1 <= self.fps <= 120:
+            raise InputError(f"fps: got {self.fps:g}, expected 1 to 120")
+
+
+def identity_of(painter: Painter, wanted: str | None) -> int:
+    """The number of the painter's signer who is called ``wanted``, or has that number; 0 where None.
+
+    Raises InputError naming those it has.
+    """
+    if wanted is None:
+        return 0
+    if wanted in painter.signers:
+        return painter.signers.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(painter.signers):
+        return int(wanted)
+    have = ", ".join(f"{k} ({name or 'no name'})" for k, name in enumerate(painter.signers))
+    raise InputError(f"identity '{wanted}' is none of this painter's; it has {have}")
+
+
+def read_inputs(arguments: Sequence[str], split: str | None = None) -> Manifest:
+    """What is to be painted: the clips of corpora, and single ``.pose`` and video files, of folders and patterns too.
+
+    ``split`` keeps those clips of corpora alone that are in it. Raises InputError naming what is not there.
+    """
+    records: list[Record] = []
+    single = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.name != FILE_NAME and not (path / FILE_NAME).is_file():
+            single.append(argument)
+            continue
+        corpus = read_manifest(path)
+        for record in corpus if split is None else corpus.only(split):
+            records.append(
+                replace(record, streams={s: str((corpus.root / p).resolve()) for s, p in record.streams.items()})
+            )
+    if split is not None and single:
+        raise InputError(f"--split goes with a corpus; '{single[0]}' is none")
+    if single:
+        records += manifest_of_files(collect_files(single)).records
+    if not records:
+        raise InputError(f"'{arguments[0]}' has no clip to paint")
+    return Manifest(tuple(records), Path.cwd(), {"name": "inputs"})
+
+
+def generate_corpus(
+    painter: Painter,
+    manifest: Manifest,
+    out: Path,
+    settings: Generation,
+    *,
+    model_hash: str,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> tuple[Manifest, list[Outcome]]:
+    """Paint every clip of ``manifest`` into the folder ``out``; return the corpus that is there now and all outcomes.
+
+    A clip is driven by its stream ``pose``, else ``skeleton`` (stick figures in the painter's own square), else by the
+    pose that is found in its ``video``. Videos have names made of the clip's id and a hash of what it was driven by,
+    the settings and the painter: those that are there are kept. A clip that fails is an outcome with its reason, and a
+    line of ``failures.jsonl``. The corpus also has the clips that earlier runs painted. Raises InputError when ``out``
+    holds a corpus of another kind.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
+    if earlier is not None and earlier.meta.get("source") != SOURCE:
+        raise InputError(f"--out '{out}' holds a corpus that was not generated; choose another folder")
+    driven, failed = find_poses(manifest, out / _POSES, workers=workers, quiet=quiet)
+    todo = [r for r in driven if r.id not in failed]
+    job = _Job(painter, settings, model_hash, _source_builds(driven, painter, settings))
+    one = len(todo) == 1
+    done = map_clips(
+        _paint_into,
+        [Job(r.id, (r, out, job, quiet or not one), stamp=job.stamp(r)) for r in todo],
+        workers=0,  # the painter is in this process, and has its cores or GPU to itself
+        journal=out / "journal.jsonl",
+        whole=lambda value: (out / value["video"]).exists(),
+        title="generate",
+        quiet=quiet or one,
+    )
+    outcomes = {o.id: o for o in (*failed.values(), *done)}
+    records = [
+        _generated(record, outcome.value, out, painter, settings, model_hash)
+        for record in driven
+        if (outcome := outcomes[record.id]).value is not None
+    ]
+    made = {
+        (r.parent, r.signer) for r in records
+    }  # a clip painted anew, with other settings, takes the place of the old
+    before = [r for r in earlier or () if (r.parent, r.signer) not in made and (out / r.streams["video"]).exists()]
+    bad = [{"id": o.id, "reason": o.reason, "message": o.message} for o in outcomes.values() if not o.ok]
+    meta = {"name": out.resolve().name, "source": SOURCE, "failed": len(bad)}
+    corpus = Manifest((*before, *records), out, meta)
+    with atomic_write(out / FAILURES_FILE) as tmp:
+        tmp.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in bad), encoding="utf-8")
+    if corpus.records:
+        write_manifest(corpus, out)
+    return corpus, [outcomes[r.id] for r in driven]
+
+
+def generate_file(
+    painter: Painter, record: Record, file: Path, settings: Generation, *, model_hash: str, quiet: bool = False
+) -> dict[str, Any]:
+    """Paint one clip, which needs a stream ``pose`` or ``skeleton``, into ``file``, and say what was painted.
+
+    Raises MediaError for what cannot be read, and MissingStreamError when the clip does not say how a signer stands.
+    """
+    job = _Job(painter, settings, model_hash, _source_builds([record], painter, settings))
+    return _paint(record, file, job, quiet)
+
+
+def find_poses(
+    manifest: Manifest, folder: Path, *, workers: int | None = None, quiet: bool = False
+) -> tuple[list[Record], dict[str, Outcome]]:
+    """The clips of ``manifest``, those of video alone with the pose that is found in it, and those that fail.
+
+    Poses are kept in ``folder``. Streams' paths come out absolute.
+    """
+    records = {
+        r.id: replace(r, streams={s: str((manifest.root / p).resolve()) for s, p in r.streams.items()})
+        for r in manifest
+    }
+    only_video = [r for r in records.values() if "video" in r.streams and not {"pose", "skeleton"} & r.streams.keys()]
+    failed: dict[str, Outcome] = {}
+    if only_video:
+        try:
+            found, outcomes = prepare_corpus(
+                Manifest(tuple(only_video), manifest.root, {}),
+                folder,
+                Preparation(("pose",)),
+                workers=workers,
+                quiet=quiet,
+            )
+            with_pose, bad = found.records, [o for o in outcomes if not o.ok]
+        except InputError:
+            rows = read_failures(folder)
+            if {row["id"] for row in rows} != {r.id for r in only_video}:
+                raise
+            with_pose, bad = (), [Outcome(row["id"], None, row["reason"], row["message"]) for row in rows]
+        records |= {r.id: r for r in with_pose if r.id in records}
+        failed = {o.id: o for o in bad}
+    return list(records.values()), failed
+
+
+# --- one clip -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all clips. ``builds`` are the source signers' proportions, by clip."""
+
+    painter: Painter
+    settings: Generation
+    model_hash: str
+    builds: Mapping[str, Proportions] = field(default_factory=dict)
+
+    @property
+    def crop(self) -> SignerCrop:
+        """The square in which the painter's signer stood; the usual one, where its corpus came cut."""
+        return replace(SignerCrop(**(self.painter.inputs.crop or {})), size_px=self.painter.size_px)
+
+    @property
+    def limbs_px(self) -> int:
+        """The side of the limbs that the painter takes, which may be smaller than that of its pictures."""
+        return self.painter.inputs.limbs_px or self.painter.size_px
+
+    def shaped_by(self, record: Record) -> list[Any]:
+        """What shapes a clip's video besides the file it is driven by."""
+        versions = [VERSION, PoseSmooth.version, build.VERSION, drawn.VERSION, signloom.__version__]
+        own = self.builds.get(record.id)
+        cut = [record.first_frame, record.end_frame, record.n_frames]
+        return [asdict(self.settings), self.model_hash, own and asdict(own), cut, versions]
+
+    def stamp(self, record: Record) -> str:
+        return fingerprint_hash(
+            {s: file_stamp(Path(p)) for s, p in record.streams.items()}, record.content, *self.shaped_by(record)
+        )
+
+
+@dataclass(frozen=True)
+class _Drive:
+    """What drives the painter through a clip: limbs frame by frame; and which rows of the clip they come of."""
+
+    limbs: Iterator[np.ndarray]
+    fps: float
+    rows: np.ndarray
+    matrix: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def _paint_into(record: Record, out: Path, job: _Job, quiet: bool) -> dict[str, Any]:
+    mark = fingerprint_hash(_driving_content(record), *job.shaped_by(record))
+    file = out / f"{record.id}-{mark}.mp4"
+    if file.exists():
+        info = media.probe(file)
+        about = {"n_frames": info.n_frames, "fps": info.fps}
+    else:
+        about = _paint(record, file, job, quiet)
+    return {"video": file.name, "content": media.content_hash(file), **about}
+
+
+def _paint(record: Record, file: Path, job: _Job, quiet: bool) -> dict[str, Any]:
+    settings, painter = job.settings, job.painter
+    drive = _drive(record, job)
+    about = {
+        "generated": True,
+        "signloom": signloom.__version__,
+        "painter": job.model_hash,
+        "signer": painter.signers[settings.identity] or None,
+        "driven_by": record.id,
+        "input": _driving_content(record),
+        "settings": asdict(settings),
+        "consent": record.consent,
+    }
+    metadata = {**GENERATED, "signloom_generated": json.dumps(about, ensure_ascii=False, sort_keys=True)}
+    shown, driving = tee(drive.limbs) if settings.side_by_side else ((), drive.limbs)
+    painted: Iterable[np.ndarray] = painter.paint(driving, settings.identity)
+    if settings.sharpen:
+        painted = (sharpened(frame, settings.sharpen) for frame in painted)
+    if settings.side_by_side:
+        real = _real(record, job, drive)
+        figures = (resized(drawn.stick_figure(x)[None], painter.size_px)[0] for x in shown)
+        panels = [figures, painted, *([real] if real is not None else [])]
+        painted = (np.concatenate(row, 1) for row in zip(*panels, strict=True))
+    with (
+        Progress("generate", len(drive), unit="frames", quiet=quiet) as progress,
+        media.open_video_writer(file, drive.fps, metadata=metadata, crf=settings.crf) as add,
+    ):
+        for frame in painted:
+            add(frame)
+            progress.step()
+    return {"n_frames": len(drive), "fps": drive.fps}
+
+
+def sharpened(frame_HWC: np.ndarray, amount: float) -> np.ndarray:
+    """An unsharp mask: ``frame_HWC`` (uint8) and ``amount`` times what a slight blur takes away."""
+    cv2 = media.import_cv2()
+    blurred = cv2.GaussianBlur(frame_HWC, (0, 0), max(0.8, len(frame_HWC) / 200))
+    return cv2.addWeighted(frame_HWC, 1 + amount, blurred, -amount, 0)
+
+
+def _drive(record: Record, job: _Job) -> _Drive:
+    if "pose" in record.streams:
+        return _drive_by_pose(record, job)
+    if "skeleton" not in record.streams:
+        have = ", ".join(sorted(record.streams)) or "none"
+        raise MissingStreamError(
+            f"clip '{record.id}': generate needs stream 'pose', 'skeleton' or 'video'; it has {have}"
+        )
+    path = record.streams["skeleton"]
+    info = media.probe(path)
+    fps = record.fps or info.fps
+    rows = _resampled_rows(len(_own(record, info.n_frames or 0)), fps, job.settings.fps)
+    figures = _picked(_frames(path, _own(record, info.n_frames or 0)), rows, record)
+    limbs = (drawn.limbs_of_picture(figure, job.limbs_px) for figure in figures)
+    return _Drive(limbs, job.settings.fps or fps, rows, None)
+
+
+def _drive_by_pose(record: Record, job: _Job) -> _Drive:
+    settings = job.settings
+    pose = media.read_pose(record.streams["pose"])
+    joints, lines = joints_of(pose), drawn.face_lines(pose)
+    own = _own(record, len(joints))
+    if not len(own):
+        raise MediaError(f"clip '{record.id}': its pose has {len(joints)} frames, and none of the clip's", "no-frames")
+    rows = slice(own.start, own.stop)
+    lines = lines[rows]
+    joints = PoseSmooth(settings.smooth)(_selected(joints, rows))
+    matrix = job.crop.matrix(joints)
+    onto = scaling(job.limbs_px / job.painter.size_px) @ matrix
+    target = _target(job.painter, settings)
+    if record.id in job.builds and target is not None:
+        lines = moved_lines(lines, face_motion(joints, job.builds[record.id], target))
+        joints = retarget(joints, job.builds[record.id], target)
+    if any(c.name == "pose_keypoints_2d" for c in pose.header.components):
+        joints, lines = _as_sure_as_mediapipe(joints, lines)
+    taken = _resampled_rows(len(joints), joints.fps, settings.fps)
+    if settings.fps is not None:
+        joints, lines = _at_rate(joints, lines, len(taken), settings.fps)
+    limbs = (drawn.draw_limbs(joints, t, onto, job.limbs_px, lines[t]) for t in range(len(joints)))
+    return _Drive(limbs, joints.fps, taken, matrix)
+
+
+def _as_sure_as_mediapipe(joints: Joints, lines_TN2C: np.ndarray) -> tuple[Joints, np.ndarray]:
+    """OpenPose's confidences on the scale that painters learn with: a hand or face that is seen is bright."""
+    assert joints.confidence_TJ is not None
+    sure = np.clip(joints.confidence_TJ / _OPENPOSE_SURE, 0, 1)
+    for part in ("left_hand", "right_hand", "face"):
+        sure[:, PARTS[part]] = joints.confidence_TJ[:, PARTS[part]] >= _OPENPOSE_SEEN
+    seen_TN2C = (lines_TN2C[..., 2:] >= _OPENPOSE_SEEN).astype(lines_TN2C.dtype)
+    lines_TN2C = np.concatenate([lines_TN2C[..., :2], seen_TN2C], -1)
+    return replace(joints, confidence_TJ=sure.astype(np.float32)), lines_TN2C
+
+
+def _at_rate(joints: Joints, lines_TN2C: np.ndarray, n_frames: int, fps: float) -> tuple[Joints, np.ndarray]:
+    """Joints and outlines at another rate, interpolated."""
+    xy, present = resample(joints.xy_TJC, joints.present_TJ, n_frames)
+    confidence = None
+    if joints.confidence_TJ is not None:
+        confidence = resample(joints.confidence_TJ[..., None], joints.present_TJ, n_frames)[0][..., 0]
+    n_lines = lines_TN2C.shape[1]
+    points_TPC = lines_TN2C.reshape(len(joints), 2 * n_lines, 3)
+    points_TPC = resample(points_TPC, points_TPC[..., 2] > 0, n_frames)[0]
+    return Joints(xy, present, fps, confidence), points_TPC.reshape(n_frames, n_lines, 2, 3)
+
+
+def _resampled_rows(n: int, fps: float, wanted: float | None) -> np.ndarray:
+    """Which of ``n`` frames at ``fps`` is nearest to each at the ``wanted`` rate."""
+    if wanted is None:
+        return np.arange(n)
+    return np.linspace(0, n - 1, round((n - 1) * wanted / fps) + 1).round().astype(int)
+
+
+# --- the real picture ---------------------------------------------------------------------------------------------
+
+
+def _real(record: Record, job: _Job, drive: _Drive) -> Iterator[np.ndarray] | None:
+    """The signer's own pictures in the painter's square, frame by frame with ``drive``; None where there are none."""
+    size = job.painter.size_px
+    if "signer" in record.streams:
+        path = record.streams["signer"]
+        frames = _picked(_frames(path, _own(record, media.probe(path).n_frames or 0)), drive.rows, record)
+        return (resized(frame[None], size)[0] for frame in frames)
+    if "video" in record.streams and drive.matrix is not None:
+        footage = partial(
+            media.iter_frames,
+            record.streams["video"],
+            first_frame=record.first_frame,
+            end_frame=record.end_frame,
+            box_px=record.box_px,
+        )
+        times_s = np.array([time_s for time_s, _ in footage()])
+        even = media.constant_rate(times_s, media.probe(record.streams["video"]).fps)
+        if drive.rows[-1] >= len(even):
+            raise MediaError(f"clip '{record.id}': its video has {len(even)} frames and its pose more", "truncated")
+        frames = _picked((frame for _, frame in footage()), even[drive.rows], record)
+        return job.crop.pictures(frames, drive.matrix)
+    return None
+
+
+def _frames(path: str, own: range) -> Iterator[np.ndarray]:
+    return (frame for _, frame in media.iter_frames(path, first_frame=own.start, end_frame=own.stop))
+
+
+def _own(record: Record, n: int) -> range:
+    """Which of a stream's ``n`` frames are the clip's: all, where the stream was made of the clip alone."""
+    if record.n_frames == n:
+        return range(n)
+    end = record.end_frame if record.end_frame is not None else record.first_frame + (record.n_frames or n)
+    return range(min(record.first_frame, n), min(end, n))
+
+
+def _picked(frames: Iterable[np.ndarray], rows: Sequence[int] | np.ndarray, record: Record) -> Iterator[np.ndarray]:
+    """The frames numbered ``rows``, which do not decrease."""
+    coming, at, frame = iter(frames), -1, None
+    for row in rows:
+        while at < row:
+            frame, at = next(coming, None), at + 1
+        if frame is None:
+            raise MediaError(
+                f"clip '{record.id}': its pictures end at frame {at}, its pose goes on to {rows[-1]}", "truncated"
+            )
+        yield frame
+
+
+# --- builds, and what comes out -----------------------------------------------------------------------------------
+
+
+def _target(painter: Painter, settings: Generation) -> Proportions | None:
+    kept = painter.inputs.proportions[settings.identity] if settings.retarget else None
+    return Proportions.of(kept) if kept else None
+
+
+def _source_builds(records: Sequence[Record], painter: Painter, settings: Generation) -> dict[str, Proportions]:
+    """The build of who signs in each clip that is to be retargeted, from all clips of the same signer.
+
+    The painter's own signer needs none. A clip that cannot be read is left to fail when it is painted.
+    """
+    if _target(painter, settings) is None:
+        return {}
+    own = painter.signers[settings.identity]
+    by_signer: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if "pose" in record.streams and not (record.signer and record.signer == own):
+            by_signer.setdefault(("signer", record.signer) if record.signer else ("clip", record.id), []).append(record)
+    builds: dict[str, Proportions] = {}
+    for clips in by_signer.values():
+        parts = []
+        for record in clips:
+            try:
+                joints = joints_of(media.read_pose(record.streams["pose"]))
+            except SignloomError:
+                continue
+            rows = _own(record, len(joints))
+            parts.append(_selected(joints, slice(rows.start, rows.stop)))
+        together = common_proportions(parts)
+        builds |= {record.id: together for record in clips}
+    return builds
+
+
+def _selected(joints: Joints, rows: slice) -> Joints:
+    confidence = None if joints.confidence_TJ is None else joints.confidence_TJ[rows]
+    return Joints(joints.xy_TJC[rows], joints.present_TJ[rows], joints.fps, confidence)
+
+
+def _driving_content(record: Record) -> str:
+    """A hash of the bytes that a clip is driven by."""
+    path = Path(record.streams.get("pose") or record.streams.get("skeleton") or "")
+    if path.is_dir():
+        return fingerprint_hash([media.content_hash(p) for p in media.list_pictures(path)])
+    return media.content_hash(path)
+
+
+def _generated(
+    record: Record, value: Mapping[str, Any], out: Path, painter: Painter, settings: Generation, model_hash: str
+) -> Record:
+    extra = {k: v for k, v in record.extra.items() if k not in ("crop", "seen")}
+    return Record(
+        id=Path(value["video"]).stem,
+        label=record.label,
+        signer=painter.signers[settings.identity] or None,
+        source=record.source,
+        split=record.split,
+        parent=record.id,
+        streams={"video": value["video"]},
+        n_frames=value["n_frames"],
+        fps=value["fps"],
+        content=value["content"],
+        licence=record.licence,
+        consent=record.consent,
+        extra={**extra, "generated": True, "painter": model_hash, "driven_by": record.signer},
+    )

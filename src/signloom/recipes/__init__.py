@@ -1,1 +1,0 @@
-"""Whole runs as functions: from one artefact on disk to the next."""

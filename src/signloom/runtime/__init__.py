@@ -1,0 +1,1 @@
+"""Processes, progress, files written whole, hashes: what every job stands on."""

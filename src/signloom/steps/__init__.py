@@ -1,1 +1,0 @@
-"""Clip to clip: extractors and augmentations, frozen dataclasses with a version."""

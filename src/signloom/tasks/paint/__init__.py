@@ -1,0 +1,1 @@
+"""Painting a signer from poses."""

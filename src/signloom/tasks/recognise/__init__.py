@@ -1,0 +1,1 @@
+"""Naming the sign in a clip."""

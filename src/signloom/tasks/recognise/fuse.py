@@ -1,0 +1,694 @@
+"""Late fusion of trained recognisers: weights from validation clips, and the fusion measured beside each stream alone.
+
+What goes in are run folders, of whatever recipe and architecture, that were trained on the same split; what comes out
+are results like those of one recogniser, and a fused model that can be saved, loaded and used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import signloom
+from signloom.data.leaks import refuse_leaks
+from signloom.data.manifest import Manifest, Record
+from signloom.data.splits import apply_split, read_split, write_split
+from signloom.errors import CheckpointError, InputError, LeakError
+from signloom.metrics import classification as metrics
+from signloom.runtime.atomic import atomic_write, write_json
+from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.workers import Outcome
+from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels, paired_difference
+from signloom.tasks.recognise.run import Scores, describe_corpus, predict_files, results_of, score_corpus, split_hash_of
+from signloom.training.checkpoint import Checkpoint, load_checkpoint
+
+FORMAT = "signloom-fusion"
+FORMAT_VERSION = 1
+FILE_NAME = "fusion.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained recogniser among others: ``name`` tells it from them, ``folder`` holds its checkpoint."""
+
+    name: str
+    folder: Path
+    checkpoint: Checkpoint
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        return self.folder if (self.folder / "config.json").exists() else self.folder / "checkpoint"
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """Recognisers with the fusion that joins them; ``labels`` is the union of what they know, sorted."""
+
+    runs: tuple[Run, ...]
+    fusion: Fusion
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted({label for run in self.runs for label in run.checkpoint.labels}))
+
+    def combine(self, scored: Sequence[Scores | None], records: Sequence[Record] | None = None) -> Scores:
+        """The fused scores of ``records`` (default: of every clip that any run scored), clips matched by id.
+
+        ``scored`` has one entry per run: its scores, of all or some of the clips, or None. A clip is judged by the
+        runs that scored it. Raises InputError naming a clip that no run scored.
+        """
+        if len(scored) != len(self.runs):
+            raise InputError(f"fusion: want the scores of {len(self.runs)} runs; got {len(scored)}")
+        if records is None:
+            records = list({r.id: r for s in scored if s is not None for r in s.records}.values())
+        labels = self.labels
+        log_p_SNK, present_SN = aligned(scored, records, labels)
+        nobody = np.flatnonzero(~present_SN.any(axis=0))
+        if len(nobody):
+            streams = " and ".join(f"{run.name} needs {', '.join(run.checkpoint.streams)}" for run in self.runs)
+            have = ", ".join(sorted(records[nobody[0]].streams)) or "none"
+            raise InputError(
+                f"clip '{records[nobody[0]].id}' ({len(nobody)} in all) has no stream that a fused model reads: "
+                f"{streams}; it has {have}. Prepare it: signloom prepare … --streams"
+            )
+        return Scores(tuple(records), labels, self.fusion(list(log_p_SNK), present_SN))
+
+
+def aligned(
+    scored: Sequence[Scores | None], records: Sequence[Record], labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities (S, N, K) of ``records`` over ``labels``, and which of them (S, N) there are."""
+    log_p_SNK = np.zeros((len(scored), len(records), len(labels)))
+    present_SN = np.zeros((len(scored), len(records)), bool)
+    for s, own in enumerate(scored):
+        if own is None or not own.records:
+            continue
+        place = {record.id: row for row, record in enumerate(own.records)}
+        rows = [place.get(record.id, -1) for record in records]
+        there = np.array([row >= 0 for row in rows])
+        present_SN[s] = there
+        chosen = own.logits_NK[[row for row in rows if row >= 0]]
+        log_p_SNK[s, there] = on_labels(chosen, own.labels, labels)
+    return log_p_SNK, present_SN
+
+
+# --- opening ----------------------------------------------------------------------------------------------------
+
+
+def open_runs(folders: Sequence[Path]) -> list[Run]:
+    """Load the checkpoints of several runs and name each by what tells its folder from the others.
+
+    Raises InputError for a run given twice and for a saved fusion, which is evaluated alone.
+    """
+    for folder in folders:
+        if is_fusion(folder):
+            raise InputError(f"'{folder}' is a fusion already; give the runs it is made of, or evaluate it alone")
+    runs = [Run(name, Path(f), load_checkpoint(f)) for name, f in zip(names_of(folders), folders)]
+    return runs
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the folders' paths that are all different."""
+    paths = [Path(f).resolve() for f in folders]
+    paths = [p.parent if p.name == "checkpoint" else p for p in paths]
+    for n in range(1, max(len(p.parts) for p in paths) + 1):
+        names = ["/".join(p.parts[-n:]) for p in paths]
+        if len(set(names)) == len(names):
+            return names
+    twice = next(f for f, p in zip(folders, paths) if paths.count(p) > 1)
+    raise InputError(f"'{twice}' was given twice; each run can be fused or compared once")
+
+
+def crossval_runs(folder: Path) -> dict[tuple[str, int], Path]:
+    """(fold, seed) → run folder of every finished run below ``folder``, as `signloom crossval` lays them out."""
+    found = {}
+    for run in sorted(Path(folder).glob("*/seed*/run.json")):
+        seed = run.parent.name.removeprefix("seed")
+        if seed.isdigit():
+            found[run.parent.parent.name, int(seed)] = run.parent
+    return found
+
+
+def is_crossval(folder: Path) -> bool:
+    """Whether ``folder`` is what `signloom crossval` wrote, not a single run."""
+    folder = Path(folder)
+    single = any((folder / name / "config.json").exists() for name in (".", "checkpoint"))
+    return not single and bool(crossval_runs(folder))
+
+
+def is_fusion(folder: Path) -> bool:
+    """Whether ``folder`` holds a saved fusion."""
+    return (Path(folder) / FILE_NAME).exists()
+
+
+# --- scoring ----------------------------------------------------------------------------------------------------
+
+
+def cached_scores(run: Run, manifest: Manifest, split: str) -> Scores | None:
+    """The scores of all clips of ``manifest`` that have ``run``'s streams; None when none has.
+
+    They are kept in the run folder as ``scores-<split>.npz`` and used again as long as the checkpoint, the clips, and
+    the files and fingerprints of their streams are the same. Raises as :func:`score_corpus` does.
+    """
+    needed = tuple(run.checkpoint.streams)
+    for stream in needed:
+        manifest.fingerprint(stream)  # a stream that was never prepared is an error; one that some clips lack is not
+    clips = manifest.where(lambda r: all(stream in r.streams for stream in needed))
+    if not clips.records:
+        return None
+    file = _cache_file(run, split)
+    if file is None:
+        return score_corpus(run.checkpoint, clips)
+    key = _scores_key(run, clips)
+    kept = _read_scores(file, key, clips, run.checkpoint.labels)
+    if kept is not None:
+        return kept
+    scores = score_corpus(run.checkpoint, clips)
+    try:
+        with atomic_write(file) as tmp:
+            np.savez(tmp, key=np.array(key), ids=np.array([r.id for r in clips]), logits_NK=scores.logits_NK)
+    except OSError as error:
+        print(f"note: scores are not kept, '{file}' cannot be written: {error}", file=sys.stderr)
+    return scores
+
+
+def _cache_file(run: Run, split: str) -> Path | None:
+    """Where a run's scores are kept; nowhere for a checkpoint on its own, which is for use and stays as it is."""
+    folder = run.folder.parent if run.folder.name == "checkpoint" else run.folder
+    return folder / f"scores-{split}.npz" if (folder / "run.json").exists() else None
+
+
+def _scores_key(run: Run, clips: Manifest) -> str:
+    files = []
+    for record in clips:
+        for stream in run.checkpoint.streams:
+            path = clips.root / record.streams[stream]
+            try:
+                info = os.stat(path)
+            except OSError:
+                files.append((record.id, stream, None))
+                continue
+            files.append((record.id, stream, record.streams[stream], info.st_size, info.st_mtime_ns))
+    fingerprints = {stream: clips.fingerprint(stream) for stream in run.checkpoint.streams}
+    return fingerprint_hash(
+        signloom.__version__, _checkpoint_hash(run), clips.corpus_hash(), fingerprints, sorted(files, key=str)
+    )
+
+
+def _checkpoint_hash(run: Run) -> str:
+    """Identifies a checkpoint by its weights and its config (labels, temperature, preparation)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("model.safetensors", "config.json"):
+        with open(run.checkpoint_folder / name, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_scores(file: Path, key: str, clips: Manifest, labels: Sequence[str]) -> Scores | None:
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            if str(kept["key"]) != key:
+                return None
+            ids, logits_NK = [str(i) for i in kept["ids"]], kept["logits_NK"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # absent, or not whole: scored again
+    row = {i: n for n, i in enumerate(ids)}
+    if logits_NK.shape != (len(clips), len(labels)) or set(row) != {r.id for r in clips}:
+        return None
+    return Scores(clips.records, tuple(labels), logits_NK[[row[r.id] for r in clips]])
+
+
+# --- guards -----------------------------------------------------------------------------------------------------
+
+
+def refuse_other_splits(runs: Sequence[Run], manifest: Manifest) -> None:
+    """Raise LeakError, naming the run, unless all were trained on one split: the one that ``manifest`` carries.
+
+    A corpus whose clips are all measured must be another than the one a run was trained on.
+    """
+    first = runs[0]
+    for run in runs:
+        own = run.checkpoint.split.get("hash")
+        if not own:
+            raise CheckpointError(
+                f"run '{run.name}' does not say which clips it was trained on (its config has no split hash); train "
+                "it again: signloom train"
+            )
+        if own != first.checkpoint.split["hash"]:
+            raise LeakError(
+                f"run '{run.name}' was trained on another split than '{first.name}' ({own} against "
+                f"{first.checkpoint.split['hash']}): one would be measured on clips it has seen. Train both on the "
+                "same split: signloom train … --split FILE"
+            )
+    if any(r.split in ("train", "val") for r in manifest):
+        got = split_hash_of(manifest)
+        if got != first.checkpoint.split["hash"]:
+            raise LeakError(
+                f"run '{first.name}' was trained on another split ({first.checkpoint.split['hash']}) than the one "
+                f"asked for ({got}): it may have seen what would be measured. Leave --split out, or give the run's own"
+            )
+    else:
+        for run in runs:
+            if run.checkpoint.corpus.get("hash") == manifest.corpus_hash():
+                raise LeakError(
+                    f"run '{run.name}' was trained on clips of this corpus, '{manifest.root}'; with --split all they "
+                    "would be measured. Leave --split out, or give a corpus it has never met"
+                )
+
+
+# --- fusing -----------------------------------------------------------------------------------------------------
+
+
+def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedModel:
+    """Fuse ``runs`` with weights fitted on the validation clips of ``manifest``'s split, never on any other.
+
+    Only validation clips that have every run's streams and a label that some run knows are used; without any the
+    streams weigh the same. Raises InputError for a single run, LeakError as :func:`refuse_other_splits`.
+    """
+    if len(runs) < 2:
+        raise InputError(f"fusion needs at least two runs; got {', '.join(r.name for r in runs) or 'none'}")
+    refuse_other_splits(runs, manifest)
+    unfitted = FusedModel(tuple(runs), equal_fusion(len(runs)))
+    index = {label: k for k, label in enumerate(unfitted.labels)}
+    val = manifest.where(lambda r: r.split == "val" and r.label in index)
+    if not val.records:
+        return unfitted
+    scored = [cached_scores(run, val, "val") for run in runs]
+    log_p_SNK, present_SN = aligned(scored, val.records, unfitted.labels)
+    whole = present_SN.all(axis=0)
+    if not whole.any():
+        return unfitted
+    y = np.array([index[r.label] for r in val if r.label is not None])
+    return replace(unfitted, fusion=fit_fusion(list(log_p_SNK[:, whole]), y[whole]))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What several runs, and maybe their fusion, say of the same clips."""
+
+    records: tuple[Record, ...]
+    alone: tuple[Scores | None, ...]
+    fused: Scores | None
+    model: FusedModel | None
+
+    def hits_SN(self) -> np.ndarray:
+        """Whether each run recognised each clip, (S, N) bool; a clip whose stream is missing was not recognised."""
+        hits = np.zeros((len(self.alone), len(self.records)), bool)
+        for s, own in enumerate(self.alone):
+            hits[s] = _hits(own, self.records)
+        return hits
+
+    def fused_hits_N(self) -> np.ndarray:
+        return _hits(self.fused, self.records)
+
+
+def _hits(scores: Scores | None, records: Sequence[Record]) -> np.ndarray:
+    right: dict[str, bool] = {}
+    if scores is not None:
+        best = scores.logits_NK.argmax(axis=1)
+        right = {r.id: scores.labels[k] == r.label for r, k in zip(scores.records, best)}
+    return np.array([right.get(r.id, False) for r in records])
+
+
+def _measure(runs: Sequence[Run], manifest: Manifest, split: str, model: FusedModel | None) -> Measured:
+    chosen = manifest.only(split)
+    for record in chosen:
+        if record.label is None:
+            raise InputError(f"clip '{record.id}' has no label; give one or leave it out")
+    if split == "test" and manifest.where(lambda r: r.split in ("train", "val")).records:
+        refuse_leaks(manifest)
+    alone = tuple(cached_scores(run, chosen, split) for run in runs)
+    fused = model.combine(alone, chosen.records) if model else None
+    return Measured(chosen.records, alone, fused, model)
+
+
+def _describe_run(run: Run) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "recipe": run.checkpoint.recipe.get("name"),
+        "architecture": run.checkpoint.architecture,
+        "streams": sorted(run.checkpoint.streams),
+    }
+
+
+def _proportion(hits_N: np.ndarray, seed: int) -> dict[str, Any]:
+    low, high = metrics.proportion_interval(int(hits_N.sum()), len(hits_N), np.random.default_rng(seed))
+    return {"value": float(hits_N.mean()), "low": low, "high": high}
+
+
+def evaluate_fused(model: FusedModel, manifest: Manifest, split: str, *, seed: int = 0) -> dict[str, Any]:
+    """Measure a fused model on one split: the results document of :func:`results_of`, with ``fusion``.
+
+    ``fusion`` has ``streams`` (per run: ``name``, ``recipe``, ``architecture``, ``streams``, ``weight``, ``val_top1``,
+    ``top1`` on the clips measured, ``n_missing`` clips it could not score, and ``difference``: how much more the
+    fusion recognises than it, with a paired bootstrap interval over clips), ``best`` (the run that is best on the clips
+    measured: the strictest comparison), ``difference`` (fused minus that one), ``top1``, ``rule``, ``temperature``,
+    ``pull``, ``step`` and ``validation``. Raises LeakError as :func:`refuse_other_splits` does.
+    """
+    refuse_other_splits(model.runs, manifest)
+    measured = _measure(model.runs, manifest, split, model)
+    assert measured.fused is not None
+    checkpoint = model.runs[0].checkpoint
+    results = results_of(
+        [measured.fused],
+        split={"name": split, **checkpoint.split},
+        checkpoint=replace(checkpoint, labels=measured.fused.labels),
+        manifest=manifest,
+        seed=seed,
+        title=_title(model.runs, manifest),
+    )
+    hits_SN, fused_N = measured.hits_SN(), measured.fused_hits_N()
+    validation = model.fusion.validation or {}
+    streams = []
+    for s, run in enumerate(model.runs):
+        own = measured.alone[s]
+        streams.append(
+            {
+                **_describe_run(run),
+                "weight": model.fusion.weights[s],
+                "val_top1": validation["top1_S"][s] if validation else None,
+                "top1": _proportion(hits_SN[s], seed),
+                "n_missing": len(measured.records) - (len(own.records) if own else 0),
+                "difference": paired_difference(fused_N, hits_SN[s], seed=seed),
+            }
+        )
+    best = max(streams, key=lambda row: row["top1"]["value"])
+    results["fusion"] = {
+        "streams": streams,
+        "top1": results["metrics"]["top1"],
+        "best": best["name"],
+        "difference": best["difference"],
+        "rule": model.fusion.rule,
+        "temperature": model.fusion.temperature,
+        "pull": model.fusion.pull,
+        "step": model.fusion.step,
+        "validation": {k: v for k, v in validation.items() if k != "top1_S"},
+        "interval": "95 %, percentile bootstrap over clips; differences: each clip drawn with both answers",
+    }
+    return _about_fusion(results, model.runs)
+
+
+def fuse_runs(
+    runs: Sequence[Run], manifest: Manifest, split: str = "test", *, seed: int = 0
+) -> tuple[dict[str, Any], FusedModel]:
+    """Fit the fusion of ``runs`` on the validation clips of ``manifest`` and measure it on ``split``.
+
+    Returns the results (see :func:`evaluate_fused`) and the fused model.
+    """
+    model = fit_runs(runs, manifest)
+    return evaluate_fused(model, manifest, split, seed=seed), model
+
+
+def compare_runs(runs: Sequence[Run], manifest: Manifest, split: str = "test", *, seed: int = 0) -> dict[str, Any]:
+    """Measure several runs on the same clips: ``streams`` with ``top1`` and its interval each, best first."""
+    refuse_other_splits(runs, manifest)
+    measured = _measure(runs, manifest, split, None)
+    hits_SN = measured.hits_SN()
+    best = int(hits_SN.mean(axis=1).argmax())
+    rows = [
+        {
+            **_describe_run(run),
+            "top1": _proportion(hits_SN[s], seed),
+            "n_missing": len(measured.records) - (len(own.records) if (own := measured.alone[s]) else 0),
+            "difference": paired_difference(hits_SN[s], hits_SN[best], seed=seed) if s != best else None,
+        }
+        for s, run in enumerate(runs)
+    ]
+    return {
+        "kind": "comparison",
+        "title": f"{len(runs)} runs on {describe_corpus(manifest)['name']}",
+        "split": {"name": split, **runs[0].checkpoint.split},
+        "n_clips": len(measured.records),
+        "streams": sorted(rows, key=lambda row: -row["top1"]["value"]),
+    }
+
+
+def _title(runs: Sequence[Run], manifest: Manifest) -> str:
+    return f"{' + '.join(run.name for run in runs)}, fused, on {describe_corpus(manifest)['name']}"
+
+
+def _about_fusion(results: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
+    """The results with settings and record of all fused runs in place of the first one's."""
+    own: dict[str, Any] = {}
+    for run in runs:
+        own[run.name] = {k: v for k, v in run.checkpoint.config().items() if k not in ("recipe", "corpus", "labels")}
+    fused = {"fusion_of": [run.name for run in runs]}
+    results["settings"] = {**fused, **{run.name: dict(run.checkpoint.recipe) for run in runs}}
+    results["checkpoint"] = {"architecture": "fusion", **own}
+    return results
+
+
+# --- cross-validations ------------------------------------------------------------------------------------------
+
+
+def fuse_crossvals(folders: Sequence[Path], manifest: Manifest, *, fuse: bool = True) -> dict[str, Any]:
+    """Compare cross-validations run by run (same fold, same seed) and, with ``fuse``, fuse them within each.
+
+    Weights come from the validation clips of each run's own split. Returns a results document like
+    :func:`cross_validate`'s with ``fusion`` as in :func:`evaluate_fused`, where ``top1`` and ``difference`` are means
+    over folds with an interval from resampling folds (the held-out signers), ``weight`` and ``val_top1`` are means over
+    runs, and ``per_run`` tells of each. Without ``fuse``: a comparison (see :func:`compare_runs`) with ``per_run``.
+
+    Raises InputError when the cross-validations have no fold and seed in common, LeakError when the runs of one fold
+    were trained on different splits.
+    """
+    names = names_of(folders)
+    if fuse and len(folders) < 2:
+        raise InputError(f"fusion needs at least two cross-validations; got {names[0]}")
+    found = [crossval_runs(folder) for folder in folders]
+    common = sorted(set.intersection(*(set(f) for f in found)))
+    if not common:
+        have = "; ".join(f"{name}: {', '.join(f'{fold} seed {s}' for fold, s in f)}" for name, f in zip(names, found))
+        raise InputError(f"the cross-validations have no finished fold and seed in common: {have}")
+    rows: list[list[dict[str, Any]]] = [[] for _ in folders]
+    fused_rows: list[dict[str, Any]] = []
+    scored: list[Scores] = []
+    per_run: list[dict[str, Any]] = []
+    gains: list[tuple[str, np.ndarray, np.ndarray]] = []
+    runs: list[Run] = []
+    for fold, seed in common:
+        paths = [f[fold, seed] for f in found]
+        runs = [Run(name, path, load_checkpoint(path)) for name, path in zip(names, paths)]
+        split_file = paths[0] / "split.json"
+        if not split_file.exists():
+            raise InputError(
+                f"'{split_file}' is missing: nothing else says which clips fold '{fold}' held out. Give the same "
+                "`signloom crossval` command again: finished runs are kept, and it is written"
+            )
+        corpus = apply_split(manifest, read_split(split_file))
+        model = fit_runs(runs, corpus) if fuse else None
+        if model is None:
+            refuse_other_splits(runs, corpus)
+        measured = _measure(runs, corpus, "test", model)
+        hits_SN = measured.hits_SN()
+        about = {"name": f"{fold} seed {seed}", "held_out": fold, "seed": seed, "n_clips": len(measured.records)}
+        for own, hits_N in zip(rows, hits_SN):
+            own.append({**about, "top1": float(hits_N.mean())})
+        row = {**about, "streams": {name: float(h.mean()) for name, h in zip(names, hits_SN)}}
+        if model is not None:
+            assert measured.fused is not None
+            fused_N = measured.fused_hits_N()
+            predicted = [measured.fused.labels[k] for k in measured.fused.logits_NK.argmax(axis=1)]
+            fused_rows.append(
+                {**about, "top1": float(fused_N.mean()), "macro_f1": _macro_f1(measured.records, predicted)}
+            )
+            fusion = model.fusion
+            row |= {
+                "fused": float(fused_N.mean()),
+                "weights": dict(zip(names, fusion.weights)),
+                "val_top1": dict(zip(names, fusion.validation["top1_S"])) if fusion.validation else None,
+                "temperature": fusion.temperature,
+                "rule": fusion.rule,
+                "step": fusion.step,
+            }
+            scored.append(measured.fused)
+            gains.append((fold, fused_N, hits_SN))
+        per_run.append(row)
+    left_out = [
+        f"{name}: {', '.join(f'{fold} seed {s}' for fold, s in extra)}"
+        for name, f in zip(names, found)
+        if (extra := sorted(set(f) - set(common)))
+    ]
+    remarks = [f"Left out, because not every stream has them: {'; '.join(left_out)}."] if left_out else []
+    n_folds = len({fold for fold, _ in common})
+    scheme = runs[0].checkpoint.split.get("scheme")
+    n_seeds = len({s for _, s in common})
+    detail = f"{n_folds} folds, {n_seeds} seeds; every clip is measured by models that never saw its fold"
+    split = {"name": "test", "scheme": scheme, "detail": detail}
+    streams: list[dict[str, Any]] = []
+    for run, own in zip(runs, rows):
+        streams.append({**_describe_run(run), "top1": metrics.aggregate_runs(own)["top1"]})
+    if not fuse:
+        return {
+            "kind": "comparison",
+            "title": f"{len(folders)} cross-validations on {describe_corpus(manifest)['name']}",
+            "split": split,
+            "n_clips": sum(row["n_clips"] for row in per_run),
+            "streams": sorted(streams, key=lambda row: -row["top1"]["value"]),
+            "per_run": per_run,
+            "warnings": remarks,
+        }
+    groups = [fold for fold, fused_N, _ in gains for _ in fused_N]
+    fused_N = np.concatenate([fused for _, fused, _ in gains])
+    for s, row in enumerate(streams):
+        other_N = np.concatenate([hits_SN[s] for _, _, hits_SN in gains])
+        tops = [r["val_top1"][names[s]] for r in per_run if r["val_top1"]]
+        row["weight"] = float(np.mean([r["weights"][names[s]] for r in per_run]))
+        row["val_top1"] = float(np.mean(tops)) if tops else None
+        row["difference"] = paired_difference(fused_N, other_N, groups=groups)
+    labels = tuple(sorted({label for own in scored for label in own.labels}))
+    scored = [Scores(own.records, labels, on_labels(own.logits_NK, own.labels, labels)) for own in scored]
+    results = results_of(
+        scored,
+        split=split,
+        checkpoint=replace(runs[0].checkpoint, labels=labels),
+        manifest=manifest,
+        title=_title(runs, manifest),
+    )
+    results["runs"] = fused_rows
+    results["cross_validation"] = metrics.aggregate_runs(fused_rows)
+    # Clips stand once per seed in the pooled figures; the list of clips keeps the first seed's.
+    results["clips"] = list({clip["id"]: clip for clip in reversed(results["clips"])}.values())[::-1]
+    results["warnings"] = remarks
+    best = max(streams, key=lambda row: row["top1"]["value"])
+    results["fusion"] = {
+        "streams": streams,
+        "top1": results["cross_validation"]["top1"],
+        "best": best["name"],
+        "difference": best["difference"],
+        "rule": _shared([r["rule"] for r in per_run]),
+        "temperature": float(np.mean([r["temperature"] for r in per_run])),
+        "per_run": per_run,
+        "interval": "means over folds; 95 %, percentile bootstrap over folds, differences paired within each",
+    }
+    return _about_fusion(results, runs)
+
+
+def _macro_f1(records: Sequence[Record], predicted: Sequence[str]) -> float:
+    index = {label: k for k, label in enumerate(sorted({*predicted, *(str(r.label) for r in records)}))}
+    return metrics.macro_f1(
+        np.array([index[str(r.label)] for r in records]), np.array([index[label] for label in predicted])
+    )
+
+
+def _shared(rules: Sequence[str]) -> str:
+    return "; ".join(f"{rule} ({rules.count(rule)} of {len(rules)} runs)" for rule in dict.fromkeys(rules))
+
+
+# --- a fused model on disk --------------------------------------------------------------------------------------
+
+
+def save_fusion(model: FusedModel, folder: str | os.PathLike[str]) -> Path:
+    """Write ``fusion.json`` (weights, and where the runs are, relative to it) and the runs' ``split.json``.
+
+    The runs stay where they are: the folder goes with them, and is refused when one of them has changed since.
+    """
+    folder = Path(folder)
+    split_file = model.runs[0].folder / "split.json"
+    if split_file.exists():
+        write_split(read_split(split_file), folder / "split.json")
+    members = [
+        {
+            "name": run.name,
+            "path": Path(os.path.relpath(run.folder.resolve(), folder.resolve())).as_posix(),
+            "weight": weight,
+            "checkpoint": _checkpoint_hash(run),
+        }
+        for run, weight in zip(model.runs, model.fusion.weights)
+    ]
+    fusion = model.fusion
+    write_json(
+        folder / FILE_NAME,
+        {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "signloom": signloom.__version__,
+            "members": members,
+            "temperature": fusion.temperature,
+            "rule": fusion.rule,
+            "pull": fusion.pull,
+            "step": fusion.step,
+            "validation": fusion.validation,
+        },
+    )
+    return folder
+
+
+def load_fusion(folder: str | os.PathLike[str]) -> FusedModel:
+    """Load what :func:`save_fusion` wrote, with all its runs.
+
+    Raises CheckpointError naming the file and what is wrong with it, or the run that is gone or has changed.
+    """
+    file = Path(folder) / FILE_NAME
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.get("format") != FORMAT or config.get("version") != FORMAT_VERSION:
+            raise CheckpointError(
+                f"'{file}' is {config.get('format')!r} version {config.get('version')!r}; this signloom reads "
+                f"'{FORMAT}' version {FORMAT_VERSION}"
+            )
+        members: list[Mapping[str, Any]] = config["members"]
+        weights = tuple(float(m["weight"]) for m in members)
+        fusion = Fusion(
+            weights, float(config["temperature"]), config["rule"], config["pull"], config["step"], config["validation"]
+        )
+        wanted = [(str(m["name"]), Path(folder) / m["path"], m["checkpoint"]) for m in members]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no fusion at '{folder}': '{file}' does not exist") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"'{file}' is broken: {type(error).__name__}: {error}") from error
+    if not members or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6 or not fusion.temperature > 0:
+        raise CheckpointError(f"'{file}' is broken: weights {weights}, temperature {fusion.temperature}")
+    runs = []
+    for name, path, checkpoint in wanted:
+        run = Run(name, path, load_checkpoint(path))
+        if _checkpoint_hash(run) != checkpoint:
+            raise CheckpointError(
+                f"'{file}': run '{name}' at '{path}' has changed since its weight was fitted; fuse again: "
+                "signloom evaluate … --fuse --save"
+            )
+        runs.append(run)
+    return FusedModel(tuple(runs), fusion)
+
+
+def score_fused(model: FusedModel, manifest: Manifest) -> Scores:
+    """Score every clip of a prepared corpus with a fused model, as :func:`score_corpus` does with one checkpoint.
+
+    A clip is judged by the runs whose streams it has. Raises InputError naming a clip that has none of them.
+    """
+    scored: list[Scores | None] = []
+    for run in model.runs:
+        clips = manifest.where(lambda r, needed=run.checkpoint.streams: all(s in r.streams for s in needed))
+        scored.append(score_corpus(run.checkpoint, clips) if clips.records else None)
+    return model.combine(scored, manifest.records)
+
+
+# --- use ----------------------------------------------------------------------------------------------------------
+
+
+def predict_fused(
+    model: FusedModel, paths: Sequence[Path], cache: Path, *, quiet: bool = False, **pool: Any
+) -> tuple[Scores | None, list[Outcome]]:
+    """Prepare raw files for each run of ``model`` and fuse what the runs say, as :func:`predict_files` does for one.
+
+    A file that only some runs can read (a ``.pose`` file holds no picture) is judged by those. ``pool`` goes to
+    :func:`predict_files`.
+    """
+    scored, outcomes = [], []
+    for run in model.runs:
+        name = "-".join(sorted(run.checkpoint.streams))
+        scores, own = predict_files(run.checkpoint, paths, cache / name, quiet=quiet, **pool)
+        scored.append(scores)
+        outcomes.append(own)
+    best = [next((o for o in of_file if o.ok), of_file[0]) for of_file in zip(*outcomes)]
+    return (model.combine(scored) if any(s is not None for s in scored) else None), best

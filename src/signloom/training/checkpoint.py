@@ -1,0 +1,149 @@
+"""A model on disk: a folder with ``model.safetensors`` and ``config.json``, all that use needs, and never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import signloom
+from signloom.errors import CheckpointError
+from signloom.models import ARCHITECTURES, build
+from signloom.runtime.atomic import atomic_write, write_json
+from signloom.streams.pose import same_estimator
+from signloom.transforms.paint_input import PaintInput
+from signloom.transforms.pose_input import PoseInput
+from signloom.transforms.video_input import VideoInput
+
+FORMAT = "signloom-checkpoint"
+FORMAT_VERSION = 1
+INPUTS = {"pose": PoseInput, "video": VideoInput, "limbs": PaintInput}
+"""What is done to a clip before a model sees it, by what the model takes."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with everything needed to use it.
+
+    ``model`` is in eval mode. ``labels`` name the K logits; a painter has none. ``streams`` holds the fingerprint of
+    each stream it was trained on. Probabilities are ``softmax(logits / temperature)``, the temperature coming from
+    validation.
+    """
+
+    architecture: str
+    model: Any
+    labels: tuple[str, ...]
+    inputs: PoseInput | VideoInput | PaintInput
+    streams: Mapping[str, Mapping[str, Any]]
+    temperature: float = 1.0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    corpus: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "signloom": signloom.__version__,
+            "architecture": self.architecture,
+            "model": asdict(self.model.config),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "labels": list(self.labels),
+            "inputs": asdict(self.inputs),
+            "streams": {name: dict(value) for name, value in self.streams.items()},
+            "temperature": self.temperature,
+            "recipe": dict(self.recipe),
+            "corpus": dict(self.corpus),
+            "split": dict(self.split),
+            "metrics": dict(self.metrics),
+        }
+
+    def check_stream(self, stream: str, fingerprint: Mapping[str, Any], where: str) -> None:
+        """Raise CheckpointError when ``stream`` was made otherwise than in training, naming every difference."""
+        differences = same_estimator(self.streams[stream], fingerprint)
+        if differences:
+            raise CheckpointError(
+                f"the model was trained on another '{stream}' than {where} holds: {'; '.join(differences)}. "
+                f"Prepare the corpus again with the signloom that made the model, or train on this corpus: "
+                f"signloom train {where}"
+            )
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> Path:
+    """Write ``checkpoint`` into ``folder``; the config comes last, so that its existence means it is whole."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.model.state_dict().items()}
+    with atomic_write(folder / "model.safetensors") as tmp:
+        save_file(tensors, tmp, metadata={"format": "pt"})
+    write_json(folder / "config.json", checkpoint.config())
+    return folder
+
+
+def weights_file(folder: str | os.PathLike[str]) -> Path:
+    """The file of weights of a checkpoint, or of the checkpoint inside a run folder."""
+    path = Path(folder) / "model.safetensors"
+    return path if path.exists() else Path(folder) / "checkpoint" / "model.safetensors"
+
+
+def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Load a checkpoint folder, or the ``checkpoint`` folder inside a training run's.
+
+    Raises CheckpointError naming the file and what is wrong with it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(folder)
+    if not (path / "config.json").exists() and (path / "checkpoint" / "config.json").exists():
+        path = path / "checkpoint"
+    if not (path / "config.json").exists():
+        raise CheckpointError(
+            f"no checkpoint at '{folder}': it has no config.json. Expected the folder that `signloom train --out …` "
+            "wrote; an interrupted run has none until its first epoch ends (run the same command again to go on)"
+        )
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        if config.get("format") != FORMAT or config.get("version") != FORMAT_VERSION:
+            raise CheckpointError(
+                f"'{path}/config.json' is {config.get('format')!r} version {config.get('version')!r}; this signloom "
+                f"reads '{FORMAT}' version {FORMAT_VERSION}"
+            )
+        if config["architecture"] not in ARCHITECTURES:
+            raise CheckpointError(
+                f"'{path}' holds a '{config['architecture']}'; this signloom knows {sorted(ARCHITECTURES)}"
+            )
+        model = build(config["architecture"], config["model"])
+        tensors = load_file(path / "model.safetensors")
+        inputs = INPUTS[model.takes](**{k: tuple(v) if isinstance(v, list) else v for k, v in config["inputs"].items()})
+    except (KeyError, TypeError, json.JSONDecodeError, AttributeError) as error:
+        raise CheckpointError(f"'{path}/config.json' is broken: {type(error).__name__}: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"'{path}/model.safetensors' cannot be read: {error}") from error
+    expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    got = {k: tuple(v.shape) for k, v in tensors.items()}
+    if expected != got:
+        wrong = [f"{k}: got {got.get(k)}, expected {expected.get(k)}" for k in sorted(expected.keys() | got.keys())]
+        wrong = [w for k, w in zip(sorted(expected.keys() | got.keys()), wrong) if expected.get(k) != got.get(k)]
+        raise CheckpointError(f"'{path}/model.safetensors' does not fit its config: {'; '.join(wrong[:10])}")
+    model.load_state_dict(tensors)
+    model.eval()
+    return Checkpoint(
+        architecture=config["architecture"],
+        model=model,
+        labels=tuple(config["labels"]),
+        inputs=inputs,
+        streams=config["streams"],
+        temperature=config["temperature"],
+        recipe=config["recipe"],
+        corpus=config["corpus"],
+        split=config["split"],
+        metrics=config["metrics"],
+    )

@@ -1,0 +1,1 @@
+"""What is done to a clip: geometry, augmentation, smoothing, retargeting, what models see."""

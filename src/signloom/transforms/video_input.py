@@ -1,0 +1,175 @@
+"""From stored frames or flow to what a video recogniser sees; the same in training, evaluation, prediction and live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from signloom.errors import InputError
+from signloom.transforms.geometry import about_centre, fit_shorter_side, scaling, translation, warp_flow, warp_frames
+from signloom.transforms.hand_crops import HAND_SHARE, cut_hands, hand_centres, shoulder_share
+from signloom.transforms.video_augment import Draw
+
+HANDEDNESS = ("as-filmed", "dominant-right")
+TIME_CROPS = ((0.0, 1.0), (0.06, 1.0), (0.0, 0.94), (0.06, 0.94))
+"""The (start, stop) shares of a clip that vote in use, the whole clip first."""
+SAMPLINGS = ("uniform", "window")
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """``n_frames`` of a clip, scaled to a shorter side of ``resize_px`` and cut to the central ``size_px`` square.
+
+    ``sampling="uniform"`` takes frame ``int(i·N/T)`` for i in 0 … T-1, so that any clip is seen whole. "window" takes T
+    frames in a row: from anywhere in training, from the middle in use; a clip that is too short repeats its last frame.
+    Values are in [-1, 1]: RGB / 127.5 - 1, and flow / ``flow_limit_px`` at the size of the network's input.
+    ``handedness="dominant-right"`` mirrors clips in which more moves on the signer's left (:func:`left_moves_more`), so
+    that left-handed signers look like right-handed ones, in training and in use alike; "as-filmed" leaves them. Where
+    ``mirror_votes`` is set, a clip and its mirror image vote in use; with ``time_votes`` also
+    the clip cut a little at either end (:data:`TIME_CROPS`), since where a sign begins and ends in a clip is chance.
+
+    With ``hands_px``, both hands are cut out by the pose and stand enlarged beside the picture, the dominant one above
+    (:mod:`signloom.transforms.hand_crops`); it is half of ``size_px``, and needs stream "pose" in use as well.
+    """
+
+    n_frames: int = 16
+    size_px: int = 112
+    resize_px: int = 120
+    sampling: str = "uniform"
+    flow_limit_px: float = 20.0
+    hands_px: int = 0
+    handedness: str = "dominant-right"
+    mirror_votes: bool = False
+    time_votes: bool = True
+    version: ClassVar[int] = 1
+
+    def __post_init__(self):
+        if self.n_frames < 1 or self.size_px < 16 or self.resize_px < 16:
+            raise InputError(
+                f"VideoInput: got n_frames {self.n_frames}, size_px {self.size_px}, resize_px {self.resize_px}; "
+                "expected at least 1, 16 and 16"
+            )
+        if self.hands_px and self.hands_px * 2 != self.size_px:
+            raise InputError(f"VideoInput.hands_px: got {self.hands_px}, expected 0 or half of size_px {self.size_px}")
+        if self.hands_px and self.mirror_votes:
+            raise InputError(
+                "VideoInput: hands beside the picture cannot be mirrored as a whole; leave out mirror_votes"
+            )
+        for name, known in (("sampling", SAMPLINGS), ("handedness", HANDEDNESS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"VideoInput.{name}: got {getattr(self, name)!r}, expected one of {known}")
+
+    def rows(self, n_stored: int, draw: Draw | None = None, crop: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+        """Which of ``n_stored`` frames are seen, ``n_frames`` ascending indices.
+
+        In use, without a ``draw``, those of the part of the clip between the shares ``crop`` (uniform sampling only).
+        """
+        if n_stored < 1:
+            raise InputError("the clip has no frame")
+        i = np.arange(self.n_frames)
+        if self.sampling == "window":
+            spare = max(0, n_stored - self.n_frames)
+            start = spare // 2 if draw is None else round(draw.when * spare)
+            return np.minimum(start + i, n_stored - 1)
+        if draw is None and crop == (0.0, 1.0):
+            return i * n_stored // self.n_frames
+        if draw is None:
+            begins, ends = crop
+            # Whole numbers of frames are meant even where a product of fractions falls just short of one.
+            return ((begins + i / self.n_frames * (ends - begins)) * n_stored + 1e-6).astype(int)
+        return np.clip((draw.instants(self.n_frames) * n_stored).astype(int), 0, n_stored - 1)
+
+    @property
+    def regions(self) -> tuple[tuple[float, float, float, float], ...]:
+        """Where the parts of the network's input stand, as shares (left, top, right, bottom): signer, hand, hand."""
+        if not self.hands_px:
+            return ((0.0, 0.0, 1.0, 1.0),)
+        edge = self.size_px / (self.size_px + self.hands_px)
+        return ((0.0, 0.0, edge, 1.0), (edge, 0.0, 1.0, 0.5), (edge, 0.5, 1.0, 1.0))
+
+    def frames(
+        self,
+        picked_THWC: np.ndarray,
+        draw: Draw | None = None,
+        *,
+        mirror: bool = False,
+        seen_TJ3: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Float32 (3, T, size, size) from the uint8 frames that :meth:`rows` chose; wider by ``hands_px`` with hands.
+
+        ``seen_TJ3`` are the joints (:func:`signloom.transforms.hand_crops.located`) of these frames, by which hands are found.
+        """
+        matrix = self._matrix(picked_THWC.shape, draw, mirror)
+        warped = warp_frames(picked_THWC, matrix, self.size_px)
+        if self.hands_px:
+            assert seen_TJ3 is not None, "hands are cut out by the pose"
+            height, width = picked_THWC.shape[1:3]
+            side = HAND_SHARE * shoulder_share(seen_TJ3, width, height)
+            change = scaling(-1, 1) if mirror else np.eye(3)
+            if draw is not None:
+                turn = np.eye(3)
+                turn[:2, :2] = draw.linear
+                change = translation(draw.shift[0] * self.hands_px, draw.shift[1] * self.hands_px) @ turn @ change
+            swap = bool(np.linalg.det(matrix) < 0)
+            hands = cut_hands(picked_THWC, hand_centres(seen_TJ3), side, self.hands_px, change, swap=swap)
+            warped = np.concatenate([warped, np.concatenate(list(hands), axis=1)], axis=2)
+        x = warped.transpose(3, 0, 1, 2).astype(np.float32)
+        x *= 1 / 127.5
+        x -= 1
+        return x if draw is None else draw.colour(x)
+
+    def flow(self, picked_THW2: np.ndarray, draw: Draw | None = None, *, mirror: bool = False) -> np.ndarray:
+        """Float32 (2, T, size, size) from the flow (pixels of the stored frames) at :meth:`rows`."""
+        warped = warp_flow(picked_THW2, self._matrix(picked_THW2.shape, draw, mirror), self.size_px)
+        x = np.clip(warped.transpose(3, 0, 1, 2) / self.flow_limit_px, -1, 1)
+        return np.ascontiguousarray(x) if draw is None else draw.erased(x, 0.0)
+
+    def joints(
+        self,
+        seen_TJ3: np.ndarray,
+        width: int,
+        height: int,
+        mirror_J: np.ndarray,
+        draw: Draw | None = None,
+        *,
+        mirror: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where joints stand in what the network sees: (T, J, 2) from -1 to 1, and (T, J) whether they are in sight.
+
+        ``seen_TJ3`` holds x and y as shares of a ``width`` × ``height`` picture, and 1 where the joint was found.
+        ``mirror_J`` exchanges left and right, for clips that are mirrored.
+        """
+        matrix = self._matrix((len(seen_TJ3), height, width), draw, mirror)
+        if np.linalg.det(matrix) < 0:
+            seen_TJ3 = seen_TJ3[:, mirror_J]
+        placed = (seen_TJ3[..., :2] * (width, height)) @ matrix[:2, :2].T + matrix[:2, 2]
+        share = placed / self.size_px
+        in_sight = (seen_TJ3[..., 2] > 0) & (share > 0).all(-1) & (share < 1).all(-1)
+        share[..., 0] *= self.regions[0][2]  # with hands, the signer takes up only part of the width
+        return (share * 2 - 1).astype(np.float32), in_sight
+
+    def _matrix(self, shape: tuple[int, ...], draw: Draw | None, mirror: bool) -> np.ndarray:
+        height, width = shape[1:3]
+        matrix = fit_shorter_side(width, height, self.resize_px, self.size_px)
+        if mirror:
+            matrix = about_centre(scaling(-1, 1), self.size_px) @ matrix
+        return matrix if draw is None else draw.matrix(self.size_px) @ matrix
+
+
+def left_moves_more(clip_THWC: np.ndarray) -> bool:
+    """Whether more moves on the signer's left, the picture's right half, over a whole clip.
+
+    ``clip_THWC`` is uint8: frames (C = 3), or flow as stored (C = 2, 128 is no motion). Beside
+    :func:`signloom.transforms.pose_input.left_is_busier` it needs no pose; it takes the signer to face the camera in the
+    middle of the picture.
+    """
+    if clip_THWC.shape[3] == 2:
+        moved = np.abs(clip_THWC.astype(np.int16) - 128)
+    else:
+        grey = clip_THWC[..., 1].astype(np.int16)  # green is most of what is bright
+        moved = np.abs(np.diff(grey, axis=0))[..., None]
+    across = moved.sum((0, 1, 3), dtype=np.int64)
+    half = len(across) // 2
+    return bool(across[len(across) - half :].sum() > across[:half].sum())

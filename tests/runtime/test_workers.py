@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from signloom.errors import InputError, MediaError
+from signloom.runtime.workers import Job, map_clips
+
+
+def work(what, folder=None):
+    if what == "hang":
+        time.sleep(60)
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "raise":
+        raise ValueError("odd clip")
+    if what == "broken":
+        raise MediaError("no frames at all", reason="no-frames")
+    if folder is not None:
+        (folder / f"{what}-{time.monotonic_ns()}").touch()
+    return {"did": what}
+
+
+def tasks(*names, folder=None, stamp=""):
+    return [Job(str(n), (n, folder), stamp=stamp) for n in names]
+
+
+def test_one_bad_clip_never_ends_a_run_and_each_is_named_with_its_reason():
+    outcomes = map_clips(work, tasks("a", "hang", "die", "raise", "broken", "b"), workers=2, timeout_s=3, quiet=True)
+    assert [o.id for o in outcomes] == ["a", "hang", "die", "raise", "broken", "b"]
+    assert [o.reason for o in outcomes] == [None, "timeout", "crashed", "error", "no-frames", None]
+    assert "signal 9" in outcomes[2].message
+    assert "odd clip" in outcomes[3].message
+    assert outcomes[5].value == {"did": "b"}
+
+
+def test_what_is_done_is_not_done_again_but_failures_and_changes_are(tmp_path):
+    journal, folder = tmp_path / "journal.jsonl", tmp_path / "runs"
+    folder.mkdir()
+    first = map_clips(work, tasks("a", "raise", folder=folder), workers=1, journal=journal, quiet=True)
+    assert [o.reused for o in first] == [False, False]
+    again = map_clips(work, tasks("a", "raise", folder=folder), workers=1, journal=journal, quiet=True)
+    assert [(o.reused, o.reason) for o in again] == [(True, None), (False, "error")]
+    assert again[0].value == first[0].value
+    assert len(list(folder.iterdir())) == 1
+    map_clips(work, tasks("a", folder=folder, stamp="changed"), workers=1, journal=journal, quiet=True)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_journal_torn_in_mid_write_is_mended(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    map_clips(work, tasks("a", "b"), workers=0, journal=journal, quiet=True)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-7])
+    outcomes = map_clips(work, tasks("a", "b"), workers=0, journal=journal, quiet=True)
+    assert [o.reused for o in outcomes] == [True, False]
+    assert sorted(json.loads(line)["id"] for line in journal.read_text().splitlines()) == ["a", "b"]
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path):
+    import fcntl
+
+    with open(tmp_path / "journal.jsonl", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another signloom process"):
+            map_clips(work, tasks("a"), workers=0, journal=tmp_path / "journal.jsonl", quiet=True)
+
+
+def test_ids_must_be_unique():
+    with pytest.raises(InputError, match="more than once"):
+        map_clips(work, tasks("a", "a"), workers=0, quiet=True)
+
+
+def test_ray_gives_the_same_outcomes(tmp_path):
+    pytest.importorskip("ray", reason="the extra signloom[ray] is not installed")
+    names = ["a", "raise", "broken", "b"]
+    here = map_clips(work, tasks(*names), workers=1, quiet=True)
+    there = map_clips(work, tasks(*names), ray_address="local", quiet=True)
+    assert there == here
