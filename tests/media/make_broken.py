@@ -43,6 +43,11 @@ def moving_square(n: int = N_FRAMES, height: int = HEIGHT, width: int = WIDTH, s
     return frames
 
 
+def nearest(frames: np.ndarray, source: np.ndarray) -> list[int]:
+    """For each frame, the index of the source frame it looks most like."""
+    return [int(np.abs(source.astype(int) - frame).mean((1, 2, 3)).argmin()) for frame in frames]
+
+
 def encode_clip(
     path: Path,
     frames: np.ndarray,

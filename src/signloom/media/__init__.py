@@ -1,33 +1,29 @@
-"""The only code that opens media: video, pictures, poses and flow, read exactly and safely."""
+"""The only code that opens media: video, pictures, ``.pose`` files and flow, read exactly and safely.
 
-from signloom.media.files import (
-    DEFAULT_FPS,
-    PLAUSIBLE_FPS,
-    REASONS,
-    HeldFile,
-    Limits,
+*Exactly*: every frame once, in presentation order, in the colours and the orientation that were recorded, with the
+time at which it was shown. *Safely*: only regular local files, only formats on a list, never a file that another file
+names; caps on bytes, picture size, frames and time; and one exception, :class:`~signloom.errors.MediaError`, whose
+``reason`` is one of :data:`REASONS`. A clip that ends before its container says so is ``truncated``: half a sign never
+passes for a sign. Decisions are explained in docs/decisions/0002-reading-video.md.
+"""
+
+from signloom.media.flow_files import open_flow_writer, probe_flow, read_flow, read_flow_codes, write_flow
+from signloom.media.images import read_picture, write_picture
+from signloom.media.limits import DEFAULT_FPS, PLAUSIBLE_FPS, REASONS, Limits
+from signloom.media.local_files import HeldFile, content_hash, list_pictures
+from signloom.media.pixels import import_cv2, resize_shorter_side
+from signloom.media.pose_files import read_pose, write_pose
+from signloom.media.read import (
     Video,
     VideoInfo,
     constant_rate,
-    content_hash,
-    exact_rate,
-    import_cv2,
     iter_frames,
-    list_pictures,
-    open_lossless_writer,
-    open_video_writer,
     probe,
     read_frames,
-    read_picture,
     read_planes,
-    read_pose,
     read_video,
-    resize_shorter_side,
-    run_capped,
-    write_picture,
-    write_pose,
-    write_video,
 )
+from signloom.media.write import exact_rate, open_lossless_writer, open_video_writer, write_video
 
 __all__ = [
     "DEFAULT_FPS",
@@ -43,16 +39,20 @@ __all__ = [
     "import_cv2",
     "iter_frames",
     "list_pictures",
+    "open_flow_writer",
     "open_lossless_writer",
     "open_video_writer",
     "probe",
+    "probe_flow",
+    "read_flow",
+    "read_flow_codes",
     "read_frames",
     "read_picture",
     "read_planes",
     "read_pose",
     "read_video",
     "resize_shorter_side",
-    "run_capped",
+    "write_flow",
     "write_picture",
     "write_pose",
     "write_video",

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signloom import media
 from signloom.errors import InputError, MediaError
+from signloom.media.read import read_planes
+from signloom.media.write import open_lossless_writer
 
 FORMAT_VERSION = 1
 _KEY = "signloom_flow"
@@ -77,15 +78,15 @@ def write_flow(
 def open_flow_writer(
     path: str | os.PathLike[str], fps: float, limit_px: float, *, units: str = "pixels"
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """:func:`write_flow` for flows that come one at a time: gives ``add(flow)``."""
+    """:func:`write_flow` for flows that come one at a time: gives ``add(flow)``; codes (uint8) are kept as they are."""
     about = {"limit": float(limit_px), "units": units, "version": FORMAT_VERSION}
-    with media.open_lossless_writer(path, fps, metadata={_KEY: json.dumps(about)}) as put:
+    with open_lossless_writer(path, fps, metadata={_KEY: json.dumps(about)}) as put:
 
         def add(flow: np.ndarray) -> None:
             flow = np.asarray(flow)
             if flow.ndim != 3 or flow.shape[2] != 2:
                 raise InputError(f"flow of shape {flow.shape}; wanted (H, W, 2)")
-            codes = codes_of_flow(flow, limit_px)
+            codes = flow if flow.dtype == np.uint8 else codes_of_flow(flow, limit_px)
             put(np.concatenate((codes[..., 0], codes[..., 1])))
 
         yield add
@@ -112,7 +113,7 @@ def probe_flow(path: str | os.PathLike[str]) -> FlowInfo:
 
 
 def _read(path, rows) -> tuple[np.ndarray, FlowInfo]:
-    planes, header = media.read_planes(path, rows)
+    planes, header = read_planes(path, rows)
     try:
         about = json.loads(header.metadata[_KEY])
         version, limit, units = about["version"], float(about["limit"]), str(about["units"])

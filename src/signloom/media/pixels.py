@@ -136,6 +136,15 @@ def _whole_box(box_px, width: int, height: int) -> tuple[int, int, int, int]:
     return box
 
 
+def checked_frame(frame: np.ndarray, number: int, channels: tuple[int, ...] = (3,)) -> np.ndarray:
+    """The frame as an array. Raises InputError, by its ``number``, unless it is uint8 (H, W, *channels)."""
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 2 + len(channels) or frame.shape[2:] != channels or 0 in frame.shape:
+        wanted = "(H, W, 3) RGB" if channels else "(H, W)"
+        raise InputError(f"frame {number} is {frame.dtype} {frame.shape}; wanted uint8 {wanted}")
+    return frame
+
+
 def to_yuv420(frame: np.ndarray):
     """The frame as limited-range BT.709 4:2:0, its chroma on every second pixel column, where H.264 puts it.
 
