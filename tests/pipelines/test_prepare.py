@@ -14,15 +14,16 @@ import pytest
 from pose_format import Pose
 
 from signloom import media
+from signloom.data.failures import read_failures
 from signloom.data.manifest import Manifest, Record, read_manifest
 from signloom.data.skeleton import joints_of
 from signloom.errors import InputError
 from signloom.media.flow_files import probe_flow, read_flow
-from signloom.pipelines import prepare as recipe
-from signloom.pipelines.prepare import Preparation, prepare_corpus, read_failures
+from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.sources import read_source
+from signloom.streams import runner
 from signloom.streams.flow import Flow, colour_wheel
-from signloom.streams.pose import HolisticPose
+from signloom.streams.pose import Finder, HolisticPose
 from signloom.streams.signer_crop import SignerCrop
 from signloom.transforms.geometry import warp_frames
 
@@ -125,15 +126,15 @@ def test_what_changed_or_went_missing_is_made_again(footage, tmp_path):
     _, outcomes = prepare_corpus(manifest, out, FRAMES, workers=0, quiet=True)
     assert [o.reused for o in outcomes] == [False, True]
     assert lost.read_bytes() == whole
-    _, outcomes = prepare_corpus(manifest, out, replace(FRAMES, shorter_px=64), workers=0, quiet=True)
+    _, outcomes = prepare_corpus(manifest, out, Preparation(("frames",), shorter_px=64), workers=0, quiet=True)
     assert not any(o.reused for o in outcomes)
 
 
 def no_estimator(monkeypatch):
-    def extract(*args, **kwargs):
+    def finder(*args, **kwargs):
         raise AssertionError("the pose was there already")
 
-    monkeypatch.setattr(HolisticPose, "extract", extract)
+    monkeypatch.setattr(HolisticPose, "finder", finder)
 
 
 def test_another_stream_is_added_without_making_those_that_are_there(corpus, tmp_path, monkeypatch, hashes_of):
@@ -162,7 +163,7 @@ def test_streams_made_earlier_stay_in_the_manifest(corpus, tmp_path, monkeypatch
     assert (out / "manifest.jsonl").read_bytes() == (corpus.folder / "manifest.jsonl").read_bytes()
     assert set(prepared.records[0].streams) == {"video", "pose", "frames", "flow"}
     # Made in another way, a stream takes the earlier one's place; one of its files gone, it is gone for that clip.
-    other = replace(corpus.preparation, streams=("flow",), flow=Flow("farneback"), shorter_px=32)
+    other = Preparation(("flow",), flow=Flow("farneback"), shorter_px=32)
     next((out / "frames").glob(f"{corpus.manifest.records[0].id}-*")).unlink()
     prepared, _ = prepare_corpus(corpus.source, out, other, workers=0, quiet=True)
     assert prepared.fingerprint("flow")["method"] == "farneback"
@@ -179,7 +180,7 @@ def test_streams_of_another_clip_do_not_stay(footage, tmp_path):
     manifest, out = of_files(tmp_path, a="a.mp4"), tmp_path / "out"
     prepare_corpus(manifest, out, FRAMES, workers=0, quiet=True)
     shutil.copy(b, tmp_path / "a.mp4")
-    only_flow = replace(FRAMES, streams=("flow",))
+    only_flow = Preparation(("flow",), shorter_px=96)
     prepared, _ = prepare_corpus(manifest, out, only_flow, workers=0, quiet=True)
     assert set(prepared.records[0].streams) == {"video", "flow"}
     assert list(prepared.meta["streams"]) == ["flow"]
@@ -187,9 +188,9 @@ def test_streams_of_another_clip_do_not_stay(footage, tmp_path):
 
 def test_clips_too_long_to_wait_in_memory_give_the_same_bytes(footage, tmp_path, monkeypatch, hashes_of):
     manifest = of_files(footage, a=str(next(footage.rglob("*.mp4"))))
-    preparation = replace(FRAMES, streams=("frames", "flow"))
+    preparation = Preparation(("frames", "flow"), shorter_px=96)
     prepare_corpus(manifest, tmp_path / "waiting", preparation, workers=0, quiet=True)
-    monkeypatch.setattr(recipe, "_WAITING_BYTES", 3 * 96 * 128 * 3)
+    monkeypatch.setattr(runner, "HOLD_BYTES", 3 * 96 * 128 * 3)
     prepare_corpus(manifest, tmp_path / "again", preparation, workers=0, quiet=True)
     assert hashes_of(tmp_path / "again", "journal.jsonl") == hashes_of(tmp_path / "waiting", "journal.jsonl")
 
@@ -197,8 +198,7 @@ def test_clips_too_long_to_wait_in_memory_give_the_same_bytes(footage, tmp_path,
 def test_flow_in_body_units_and_its_view(corpus, tmp_path, monkeypatch):
     out = shutil.copytree(corpus.folder, tmp_path / "corpus")
     no_estimator(monkeypatch)
-    streams = ("pose", "flow", "flow_view")
-    preparation = replace(corpus.preparation, streams=streams, flow=Flow(units="body"))
+    preparation = Preparation(("pose", "flow", "flow_view"), flow=Flow(units="body"), shorter_px=96)
     prepared, _ = prepare_corpus(corpus.source, out, preparation, workers=0, quiet=True)
     record = prepared.records[0]
     assert probe_flow(record.streams["flow"]).units == "body"
@@ -213,16 +213,16 @@ def test_flow_in_body_units_and_its_view(corpus, tmp_path, monkeypatch):
     view = media.read_video(record.streams["flow_view"]).frames_THWC
     assert np.abs(view.astype(int) - colour_wheel(body)).mean() < 6
     with pytest.raises(InputError, match="add 'pose' to --streams"):
-        replace(preparation, streams=("flow",))
+        Preparation(("flow",), flow=Flow(units="body"))
     with pytest.raises(InputError, match="add 'flow' to --streams"):
-        replace(preparation, streams=("pose", "flow_view"))
+        Preparation(("pose", "flow_view"))
 
 
 def test_one_broken_clip_among_good_ones(footage, tmp_path):
     good = sorted(footage.rglob("*.mp4"))[:2]
     (tmp_path / "cut.mp4").write_bytes(good[0].read_bytes()[:-2000])
     manifest = of_files(tmp_path, a=str(good[0]), cut="cut.mp4", b=str(good[1]))
-    preparation = replace(FRAMES, streams=("frames", "flow"))
+    preparation = Preparation(("frames", "flow"), shorter_px=96)
     prepared, outcomes = prepare_corpus(manifest, tmp_path / "out", preparation, workers=1, quiet=True)
     assert [o.reason for o in outcomes] == [None, "truncated", None]
     assert [r.id for r in prepared] == ["a", "b"]
@@ -422,7 +422,7 @@ def test_the_signer_is_cut_out_by_the_pose_and_the_same_way_in_use(cut_out):
     pose = media.read_pose(prepared.root / record.streams["pose"])
     # From the .pose file alone, with what the corpus says of its crop: what painting does.
     crop = SignerCrop(**prepared.fingerprint("signer")["crop"])
-    assert crop == preparation.crop
+    assert crop == preparation.streams["signer"].crop
     assert (crop.matrix(joints_of(pose)) == matrix).all()
     frames = media.read_video(prepared.root / record.streams["signer"]).frames_THWC
     assert frames.shape == (record.n_frames, 128, 128, 3)
@@ -456,11 +456,11 @@ def test_without_the_pose_or_shoulders_nothing_can_be_cut_out(cut_out, tmp_path,
         Preparation(streams=("signer",))
     source, _, preparation = cut_out
 
-    def blind(self, frames, fps, extract=HolisticPose.extract):
-        pose = extract(self, frames, fps)
-        pose.body.confidence[:, :, 11:13] = 0  # the shoulders
-        return pose
+    def blind(self, frame, find=Finder.find):
+        points = find(self, frame)
+        points[11:13, 3] = 0  # the shoulders
+        return points
 
-    monkeypatch.setattr(HolisticPose, "extract", blind)
+    monkeypatch.setattr(Finder, "find", blind)
     with pytest.raises(InputError, match="1 no-shoulders"):
         prepare_corpus(source, tmp_path, preparation, workers=0, quiet=True)

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
+from signloom.data.failures import read_failures
 from signloom.data.manifest import read_manifest
-from signloom.pipelines.prepare import read_failures
 
 
 @pytest.mark.slow

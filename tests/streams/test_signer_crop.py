@@ -9,7 +9,7 @@ from signloom.data.skeleton import INDEX, JOINTS, Joints, joints_of
 from signloom.errors import InputError, MediaError
 from signloom.streams.signer_crop import SignerCrop, shoulders_in_drawing, warp_drawing
 from signloom.transforms.geometry import scaling, translation
-from signloom.transforms.pose_map import draw_limbs, stick_figure
+from signloom.transforms.pose_map import draw_pose_map, stick_figure
 
 LEFT, RIGHT = INDEX["left_shoulder"], INDEX["right_shoulder"]
 
@@ -114,7 +114,7 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 
 def test_shoulders_are_read_off_a_drawing():
     joints = person(1, width=70, at=(110, 90))
-    drawing = stick_figure(draw_limbs(joints, 0, np.eye(3), 200))[:170]
+    drawing = stick_figure(draw_pose_map(joints, 0, np.eye(3), 200))[:170]
     left, right = shoulders_in_drawing(drawing)
     assert left == pytest.approx((145, 90), abs=2.5)
     assert right == pytest.approx((75, 90), abs=2.5)
@@ -122,6 +122,6 @@ def test_shoulders_are_read_off_a_drawing():
 
 
 def test_a_drawing_keeps_its_colours():
-    drawing = stick_figure(draw_limbs(person(1, width=70, at=(110, 90)), 0, np.eye(3), 200))
+    drawing = stick_figure(draw_pose_map(person(1, width=70, at=(110, 90)), 0, np.eye(3), 200))
     large = warp_drawing(drawing, scaling(2.3) @ translation(-20.4, -10.7), 300)
     assert {tuple(c) for c in large.reshape(-1, 3)} <= {tuple(c) for c in drawing.reshape(-1, 3)} | {(0, 0, 0)}

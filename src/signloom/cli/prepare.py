@@ -9,10 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from signloom.cli.options import or_help
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Read a folder or list of sign videos and make the streams that models need."
-    parser.epilog = """examples:
+_EPILOG = """examples:
   signloom prepare videos/ --out corpus/                       videos/<label>/<clip>.mp4
   signloom prepare videos/ --out corpus/ --pattern '{signer}/{label}/{take}.mp4'
   signloom prepare WLASL_v0.3.json --source wlasl --out corpus/ --streams pose frames
@@ -24,20 +23,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 Run again with another stream, it makes that stream alone and keeps what the corpus has. A killed run goes on where it
 was when the same command is given again. Clips that fail are listed, with reasons, in failures.jsonl; the exit code is
 then 3."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Read a folder or list of sign videos and make the streams that models need."
+    parser.epilog = _EPILOG
     parser.add_argument("videos", type=Path, help="a folder, a list (JSON, CSV, txt) or a corpus")
     parser.add_argument("--out", type=Path, required=True, help="the corpus folder to write")
-    parser.add_argument("--source", default="auto", help="how to read it; `--source help` lists what there is")
+    parser.add_argument(
+        "--source", type=or_help(_sources), default="auto", help="how to read it; `--source help` lists what there is"
+    )
     parser.add_argument("--pattern", help="where the names stand, e.g. '{signer}/{label}/{take}.mp4'")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
     )
     parser.add_argument(
-        "--streams", nargs="+", default=["pose"], help="what to make: pose frames flow signer (default: pose)"
+        "--streams",
+        type=or_help(_streams),
+        nargs="+",
+        default=["pose"],
+        help="what to make: pose frames flow signer … (default: pose); `--streams help` lists what there is",
     )
+    _add_settings(parser)
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
+    parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: 'auto', 'local' or an address")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """How the streams are made."""
     parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
     parser.add_argument("--shorter-px", type=int, default=256, help="shorter side of prepared frames (default: 256)")
     parser.add_argument(
-        "--flow", default="dis-fast", metavar="METHOD", help="dis-fast, tvl1-fast …; `--flow help` lists what there is"
+        "--flow",
+        type=or_help(_flows),
+        default="dis-fast",
+        metavar="METHOD",
+        help="dis-fast, tvl1-fast …; `--flow help` lists what there is",
     )
     parser.add_argument(
         "--flow-units",
@@ -73,46 +97,82 @@ then 3."""
         metavar="COLOUR",
         help="what the stream signer has behind the signer: keep (default), black, white or a colour such as '#00ff00'",
     )
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
-    parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
-    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: 'auto', 'local' or an address")
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STREAM.NAME=VALUE",
+        help="a setting of a stream, e.g. frames.crf=20 (repeatable); it overrules the options above",
+    )
+
+
+def _sources() -> str:
+    from signloom.pipelines.import_pairs import PairImport
+    from signloom.sources import describe_sources
+
+    pairs = f"pairs          {PairImport.summary}\n               options: {', '.join(PairImport.readers())}"
+    return f"{describe_sources()}\n{pairs}"
+
+
+def _streams() -> str:
+    from signloom.streams import describe_streams
+
+    return describe_streams()
+
+
+def _flows() -> str:
+    from signloom.streams.flow import CHOICES
+
+    return "\n".join(CHOICES)
 
 
 def run(args: argparse.Namespace) -> int:
-    from signloom.media import Limits
-    from signloom.pipelines.import_pairs import PairImport
-    from signloom.pipelines.prepare import FAILURES_FILE, Preparation, prepare_corpus
-    from signloom.sources import describe_sources, parse_options, read_source
-    from signloom.streams.flow import CHOICES, Flow
-    from signloom.streams.pose import HolisticPose
-    from signloom.streams.signer_crop import SignerCrop
+    from signloom.pipelines.prepare import prepare_corpus
+    from signloom.sources import parse_options, read_source
 
     if args.source == "pairs":
         return _run_pairs(args)
-    if args.source == "help":
-        print(describe_sources())
-        print(f"pairs          {PairImport.summary}\n               options: {', '.join(PairImport.readers())}")
-        return 0
-    if args.flow == "help":
-        print("\n".join(CHOICES))
-        return 0
+    preparation = _preparation(args)
     manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
     _remark(manifest.meta)
-    preparation = Preparation(
-        streams=tuple(dict.fromkeys([*args.streams, *(["flow_view"] if args.flow_view else [])])),
-        estimator=HolisticPose(face=args.face),
-        flow=Flow.named(args.flow, units=args.flow_units),
-        crop=SignerCrop(args.signer_px, args.shoulders, args.shoulders_at, args.background),
-        shorter_px=args.shorter_px,
-        limits=Limits(max_frames=args.max_frames, max_seconds=args.timeout_s),
-    )
     began = time.monotonic()
     prepared, outcomes = prepare_corpus(
         manifest, args.out, preparation, workers=args.workers, timeout_s=args.timeout_s, ray_address=args.ray
     )
-    seconds = time.monotonic() - began
+    return _tell(args, prepared, outcomes, time.monotonic() - began)
+
+
+def _preparation(args: argparse.Namespace):
+    from signloom.media import Limits
+    from signloom.pipelines.prepare import Preparation, streams_to_make
+    from signloom.streams import parse_settings
+    from signloom.streams.flow import Flow
+
+    flow = Flow.named(args.flow, units=args.flow_units)
+    settings: dict[str, dict[str, object]] = {
+        "pose": {"face": args.face},
+        "frames": {"shorter_px": args.shorter_px},
+        "flow": {"method": flow.method, "preset": flow.preset, "units": flow.units},
+        "signer": {
+            "size_px": args.signer_px,
+            "shoulders": args.shoulders,
+            "height": args.shoulders_at,
+            "background": args.background,
+        },
+    }
+    chosen = parse_settings(args.set)
+    if "method" in chosen.get("flow", {}):
+        settings["flow"]["preset"] = ""  # that method's own default
+    for stream, own in chosen.items():
+        settings[stream] = {**settings.get(stream, {}), **own}
+    names = [*args.streams, *(["flow_view"] if args.flow_view else [])]
+    limits = Limits(max_frames=args.max_frames, max_seconds=args.timeout_s)
+    return Preparation(streams_to_make(names, settings), limits)
+
+
+def _tell(args: argparse.Namespace, prepared, outcomes, seconds: float) -> int:
+    from signloom.data.failures import FAILURES_FILE
+
     failed = [o for o in outcomes if not o.ok]
     made = sum(o.ok and not o.reused for o in outcomes)
     summary = {
@@ -133,18 +193,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {who}")
         memory = summary["peak_memory_per_worker_mb"]
         print(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
-        seen = {r.id: r.extra["seen"] for r in prepared if r.extra.get("seen")}
-        blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
-        if blind:
-            print(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
-        wide = {r.id: r.extra["crop_outside"] for r in prepared if r.extra.get("crop_outside", 0) > 0.1}
-        if wide:
-            worst = max(wide, key=wide.__getitem__)
-            print(
-                f"  in {len(wide)} clips the square around the signer reaches beyond the picture, where its edge is "
-                f"repeated; {wide[worst]:.0%} of it in {worst}. Show less: --shoulders {args.shoulders * 0.75:.2g}, or "
-                "move it: --shoulders-at"
-            )
+        _warn(prepared, args.shoulders)
     for outcome in failed[:10]:
         print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:
@@ -153,10 +202,26 @@ def run(args: argparse.Namespace) -> int:
     return 3 if failed else 0
 
 
+def _warn(prepared, shoulders: float) -> None:
+    """Clips in which little can be seen."""
+    seen = {r.id: r.extra["seen"] for r in prepared if r.extra.get("seen")}
+    blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
+    if blind:
+        print(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
+    wide = {r.id: r.extra["crop_outside"] for r in prepared if r.extra.get("crop_outside", 0) > 0.1}
+    if wide:
+        worst = max(wide, key=wide.__getitem__)
+        print(
+            f"  in {len(wide)} clips the square around the signer reaches beyond the picture, where its edge is "
+            f"repeated; {wide[worst]:.0%} of it in {worst}. Show less: --shoulders {shoulders * 0.75:.2g}, or "
+            "move it: --shoulders-at"
+        )
+
+
 def _run_pairs(args: argparse.Namespace) -> int:
+    from signloom.data.failures import FAILURES_FILE
     from signloom.errors import InputError
     from signloom.pipelines.import_pairs import PairImport, import_pairs
-    from signloom.pipelines.prepare import FAILURES_FILE
     from signloom.sources import parse_options
 
     if args.pattern is not None:

@@ -12,13 +12,14 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from signloom.errors import InputError, MissingStreamError
 from signloom.runtime.atomic import atomic_write
+from signloom.runtime.hashing import fingerprint_hash
 
 FORMAT = "signloom-manifest"
 FORMAT_VERSION = 1
@@ -134,6 +135,18 @@ class Manifest:
         return digest.hexdigest()
 
 
+def _what_else(folder: Path) -> str:
+    """What a folder without a manifest is, and so what to do."""
+    if (folder / "shards.json").exists():
+        return "It holds shards, which only train reads; give the corpus that they were made of"
+    if any((folder / name / "config.json").exists() for name in (".", "checkpoint")):
+        return "It holds a run; give the corpus folder that `signloom prepare` wrote"
+    return (
+        "A manifest is written last, so an interrupted prepare has none: run the same `signloom prepare` command again "
+        "and it goes on where it was."
+    )
+
+
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """Read a corpus from its manifest file or from the folder that holds it.
 
@@ -143,10 +156,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     if file.is_dir():
         file = file / FILE_NAME
     if not file.exists():
-        raise InputError(
-            f"no corpus at '{path}': '{file}' does not exist. A manifest is written last, so an interrupted "
-            "prepare has none: run the same `signloom prepare` command again and it goes on where it was."
-        )
+        raise InputError(f"no corpus at '{path}': '{file}' does not exist. {_what_else(file.parent)}")
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         header = json.loads(lines[0]) if lines else {}
@@ -224,3 +234,17 @@ def clip_id(parts: Iterable[str]) -> str:
         return slug
     mark = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=4).hexdigest()
     return f"{slug.encode()[:110].decode(errors='ignore')}-{mark}"
+
+
+def manifest_of_files(paths: Sequence[Path]) -> Manifest:
+    """An unlabelled corpus of single files, as ``predict`` is given them."""
+    records = []
+    for path in paths:
+        stream = "pose" if path.suffix == ".pose" else "video"
+        identity = clip_id([*path.resolve().parts[-3:-1], path.stem])
+        records.append(Record(identity, streams={stream: str(path.resolve())}))
+    counts = Counter(r.id for r in records)
+    unique = tuple(
+        replace(r, id=f"{r.id}-{fingerprint_hash(r.streams)[:8]}") if counts[r.id] > 1 else r for r in records
+    )
+    return Manifest(unique, Path.cwd(), {"name": "files"})

@@ -7,7 +7,7 @@ joint is never a zero in a corner. :func:`body_frame` then makes coordinates ind
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -158,16 +158,46 @@ class Joints:
 
     ``xy_TJC`` float32 (T, 82, 2) in pixels, x right and y down, 0 where absent; ``present_TJ`` bool; ``fps`` frames
     per second. ``confidence_TJ`` float32 is the estimator's own, where it is kept. The estimators' z is left out: it is
-    a guess that made new signers harder to recognise.
+    a guess that made new signers harder to recognise. ``size_px`` is the width and height of the pictures that the
+    pixels are of. ``outline_TPC`` (T, P, 3) are the face's finer points: x, y, confidence, which ``outline_ends_N2``
+    joins to lines.
     """
 
     xy_TJC: np.ndarray
     present_TJ: np.ndarray
     fps: float
     confidence_TJ: np.ndarray | None = None
+    size_px: tuple[int, int] | None = None
+    outline_TPC: np.ndarray | None = None
+    outline_ends_N2: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xy_TJC)
+
+    def __getitem__(self, rows: np.ndarray | Sequence[int] | slice) -> Joints:
+        """The joints in the frames ``rows``."""
+        rows = rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows, np.intp))
+        return replace(
+            self,
+            xy_TJC=self.xy_TJC[rows],
+            present_TJ=self.present_TJ[rows],
+            confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[rows],
+            outline_TPC=None if self.outline_TPC is None else self.outline_TPC[rows],
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes up in memory."""
+        arrays = (self.xy_TJC, self.present_TJ, self.confidence_TJ, self.outline_TPC)
+        return sum(a.nbytes for a in arrays if a is not None)
+
+    @property
+    def lines_TN2C(self) -> np.ndarray | None:
+        """Both ends of each line of the face's outlines, (T, N, 2, 3): x, y, confidence. None where they are unknown;
+        N is 0 for an estimator without a face."""
+        if self.outline_TPC is None or self.outline_ends_N2 is None:
+            return None
+        return self.outline_TPC[:, self.outline_ends_N2]
 
     def mirrored(self) -> Joints:
         """The signer seen in a mirror: x negated, left and right exchanged."""
@@ -176,6 +206,7 @@ class Joints:
             xy_TJC=(self.xy_TJC * np.array([-1, 1], np.float32))[:, MIRROR],
             present_TJ=self.present_TJ[:, MIRROR],
             confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[:, MIRROR],
+            outline_TPC=None if self.outline_TPC is None else self.outline_TPC * np.array([-1, 1, 1], np.float32),
         )
 
 
@@ -207,7 +238,35 @@ def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> 
         xy[:, ours] = np.where(seen[..., None], points, 0)
         present[:, ours] = seen
         sure[:, ours] = np.where(seen, confidence[:, person, theirs], 0)
-    return Joints(xy, present, float(pose.body.fps), sure)
+    size = pose.header.dimensions
+    outline_TPC, ends_N2 = _outline_of(pose, person=person)
+    return Joints(xy, present, float(pose.body.fps), sure, (int(size.width), int(size.height)), outline_TPC, ends_N2)
+
+
+def _outline_of(pose: Pose, *, person: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The points of the face's outlines over time, (T, P, 3): x, y in pixels, confidence; and the lines' ends, (N, 2).
+
+    P and N are 0 in a pose without a face.
+    """
+    import numpy.ma as ma
+
+    start = 0
+    for component in pose.header.components:
+        if component.name in ("FACE_LANDMARKS", "face_keypoints_2d") and pose.body.data.shape[1] > person:
+            limbs = component.limbs
+            # A whole mesh has thousands of lines; its outlines are those between the points that contours keep.
+            if len(limbs) > 400:
+                from pose_format.utils.holistic import FACEMESH_CONTOURS_POINTS
+
+                keep = {component.points.index(p) for p in FACEMESH_CONTOURS_POINTS if p in component.points}
+                limbs = [(a, b) for a, b in limbs if a in keep and b in keep]
+            used_P, ends = np.unique(np.array(limbs, int).reshape(-1, 2), return_inverse=True)
+            places = start + used_P
+            xy = np.nan_to_num(ma.getdata(pose.body.data)[:, person, places, :2])
+            confidence = np.asarray(pose.body.confidence)[:, person, places, None]
+            return np.concatenate([xy, confidence], -1), ends.reshape(-1, 2)
+        start += len(component.points)
+    return np.zeros((len(pose.body.data), 0, 3), np.float32), np.zeros((0, 2), int)
 
 
 def _columns(pose: Pose) -> dict[int, int]:

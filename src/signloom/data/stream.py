@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from signloom.media import HeldFile
 
 Samples = Any
 """What :meth:`Stream.read` gives: an array with time first, or something that is indexed like one (``Joints``)."""
 
-File = Path | str
-"""Where a stream of a clip is stored: a file, a folder of pictures, or (in shards) a :class:`~signloom.media.HeldFile`."""
+File = str | os.PathLike[str]
+"""Where a stream of a clip is stored: a file, a folder of pictures, or a :class:`~signloom.media.HeldFile`."""
 
 
 class Timed(NamedTuple):
@@ -40,7 +39,7 @@ class ClipInfo:
     id: str
     fps: float
     size_px: tuple[int, int] | None = None
-    """Width and height of the pictures as displayed, where they are known."""
+    """Width and height of the pictures as displayed and cut to the clip's box, where they are known."""
     complete: Mapping[str, Samples] = field(default_factory=dict)
 
 
@@ -56,21 +55,38 @@ class Stage(Protocol):
         ...
 
 
-@runtime_checkable
 class Stream(Protocol):
-    """One kind of data of a clip. A frozen dataclass of its settings, in a file of ``streams/``.
+    """One kind of data of a clip: a frozen dataclass of its settings that derives from this, in a file of ``streams/``.
 
-    ``requires`` are the streams whose samples its stage is pushed; ``"video"`` is the footage itself, uint8 (H, W, 3)
-    RGB frame by frame. ``requires_whole`` are streams that must be complete before the stage opens (the place of the
-    shoulders over a whole clip, say); they stand in ``ClipInfo.complete``. ``clock`` is ``"frames"`` where there is one
-    sample for each frame of the clip, ``"own"`` for sensors, whose rate, offset and drift stand in the record.
+    A stream that is made of others holds those as fields of their names (``SignerStream.pose``), so that it knows how
+    they are made; all its other fields are settings with plain defaults, and stand in its fingerprint by their names.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
-    requires: ClassVar[tuple[str, ...]]
-    requires_whole: ClassVar[tuple[str, ...]]
-    clock: ClassVar[Literal["frames", "own"]]
+    """Of the files that :meth:`writer` writes."""
+    clock: ClassVar[Literal["frames", "own"]] = "frames"
+    """``"frames"``: one sample for each frame of the clip. ``"own"``: a sensor, whose rate, offset and drift stand in
+    the record."""
+    in_passing: ClassVar[bool] = False
+    """Whether it is made for streams that require it though nobody asked for it."""
+    lossless: ClassVar[bool] = False
+    """Whether :meth:`read` gives the very samples that were written, so that others can be made of its files."""
+    small: ClassVar[bool] = False
+    """Whether a whole clip of it is little to hold: it waits in memory, is written first, and is at hand for others."""
+    extra_fields: ClassVar[tuple[str, ...]] = ()
+    """The names of what :meth:`extra` gives."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The streams whose samples a stage is pushed; ``"video"`` is the footage, uint8 (H, W, 3) RGB. Empty where it
+        cannot be made, only read."""
+        return ("video",)
+
+    @property
+    def requires_whole(self) -> tuple[str, ...]:
+        """The streams that must be complete before the stage opens; they stand in ``ClipInfo.complete``."""
+        return ()
 
     def fingerprint(self) -> dict[str, Any]:
         """What makes the stream: method, settings, version. Models refuse a corpus with another one."""
@@ -80,17 +96,24 @@ class Stream(Protocol):
         """Begin a clip. Raises MediaError or InputError where it cannot be made of this one."""
         ...
 
-    def write(self, file: Path, samples: Iterable[Any], info: ClipInfo) -> None:
-        """Store the samples of a whole clip, atomically, the same bytes each time."""
+    def writer(self, file: Path, info: ClipInfo) -> AbstractContextManager[Callable[[Any], None]]:
+        """Gives ``add(sample)``, to store a whole clip: at the end the file is there, the same bytes each time."""
         ...
 
-    def read(self, file: File | HeldFile, rows: np.ndarray | Sequence[int] | None = None) -> Samples:
+    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> Samples:
         """What is stored, at ``rows`` (None: all). Raises MediaError for what cannot be read."""
         ...
 
     def gather(self, samples: Sequence[Any], info: ClipInfo) -> Samples:
-        """Samples that were pushed, as :meth:`read` would give them once they were written."""
-        ...
+        """Samples of a clip as :meth:`read` would give them once they were written (but for lossy compression)."""
+        return np.stack(samples)
+
+    def extra(self, info: ClipInfo) -> dict[str, Any]:
+        """What the clip's record says besides. ``info`` has the streams that it requires whole, and all small ones."""
+        return {}
 
 
-StreamMaker = Callable[..., Stream]
+def fingerprint_diff(expected: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:
+    """Where two fingerprints differ, as ``name: got … expected …``; empty when they agree."""
+    keys = sorted(set(expected) | set(got))
+    return [f"{k}: got {got.get(k)!r}, expected {expected.get(k)!r}" for k in keys if expected.get(k) != got.get(k)]

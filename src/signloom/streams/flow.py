@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from signloom.data.clip import Clip
-from signloom.data.skeleton import joints_of, shoulder_width_px
-from signloom.errors import InputError, MissingExtraError
+from signloom import media
+from signloom.data.skeleton import shoulder_width_px
+from signloom.data.stream import ClipInfo, File, Stream, Timed
+from signloom.errors import InputError, MediaError, MissingExtraError
 from signloom.media import import_cv2
+from signloom.media.flow_files import codes_of_flow
+from signloom.streams.frames import FramesStream
+from signloom.streams.pose import PoseStream
 
 BODY_UNIT = 50.0
 """Flow in body units counts fiftieths of the signer's shoulder width per frame: ±20 holds the fastest signing."""
@@ -112,37 +118,19 @@ class Flow:
             "version": self.version,
         }
 
-    def stream(self, *, shoulder_px: float | None = None) -> FlowStream:
+    def start(self, *, shoulder_px: float | None = None) -> RunningFlow:
         """Flow for frames that come one at a time. ``shoulder_px``, the shoulder width in these frames, is needed in
         body units. Raises InputError without it."""
-        return FlowStream(self, shoulder_px)
+        return RunningFlow(self, shoulder_px)
 
     def of_frames(self, frames: Iterable[np.ndarray], *, shoulder_px: float | None = None) -> Iterator[np.ndarray]:
-        """The flow of each of ``frames`` (uint8 (H, W, 3) RGB), streaming; values as :meth:`stream` gives them."""
-        stream = self.stream(shoulder_px=shoulder_px)
+        """The flow of each of ``frames`` (uint8 (H, W, 3) RGB), streaming; values as :meth:`start` gives them."""
+        running = self.start(shoulder_px=shoulder_px)
         for frame in frames:
-            yield stream.push(frame)
-
-    def __call__(self, clip: Clip, rng: np.random.Generator | None = None) -> Clip:
-        """``clip`` with its ``flow``. Raises MissingStreamError without video, or without pose for body units."""
-        video = clip.need("video", "step 'flow'")
-        shoulder_px = None
-        if self.units == "body":
-            pose = clip.need("pose", "step 'flow' in body units")
-            width = pose.header.dimensions.width or video.shape[2]
-            shoulder_px = need_shoulders(shoulder_width_px(joints_of(pose)), f"clip '{clip.id}'")
-            shoulder_px *= video.shape[2] / width
-        return replace(clip, flow=np.stack(list(self.of_frames(video, shoulder_px=shoulder_px))))
+            yield running.push(frame)
 
 
-def need_shoulders(shoulder_px: float | None, whose: str) -> float:
-    """``shoulder_px``. Raises InputError, naming ``whose``, where shoulders were never seen."""
-    if shoulder_px is None:
-        raise InputError(f"{whose}: both shoulders are never seen, so its flow has no body units; use units 'pixels'")
-    return shoulder_px
-
-
-class FlowStream:
+class RunningFlow:
     """Flow frame by frame: the very values that a whole clip gives, on any number of threads. Holds one grey frame."""
 
     def __init__(self, flow: Flow, shoulder_px: float | None = None):
@@ -233,3 +221,98 @@ def colour_wheel(flow_THW2: np.ndarray, full_px: float = 8.0) -> np.ndarray:
     away = (sextant - np.array([0, 2, 4], np.float32) + 3) % 6 - 3
     pure = np.clip(2 - np.abs(away), 0, 1)
     return np.rint(255 * (1 - size * (1 - pure))).astype(np.uint8)
+
+
+# --- the stream -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FlowStream(Stream):
+    """Optical flow of the resized frames before they are compressed, 8 bits a value (signloom.media.flow_files).
+
+    Settings as in :class:`Flow`. Samples are codes, uint8 (H, W, 2), 128 where nothing moves: what the file holds.
+    """
+
+    method: str = "dis"
+    preset: str = ""
+    limit_px: float = 20.0
+    units: str = "pixels"
+    frames: FramesStream = field(default_factory=FramesStream)
+    pose: PoseStream = field(default_factory=PoseStream)
+    name = "flow"
+    suffix = ".mp4"
+    lossless = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "preset", self.flow.preset)
+
+    @classmethod
+    def of_fingerprint(cls, made: Mapping[str, Any], others: Mapping[str, Stream]) -> FlowStream:
+        """The stream whose fingerprint is ``made``; ``others`` of the corpus share what they can."""
+        frames, pose = others.get("frames"), others.get("pose")
+        if not isinstance(frames, FramesStream):
+            frames = FramesStream()
+        if "pose" in made:
+            pose = PoseStream.of_fingerprint(made["pose"], {})
+        return cls(
+            **{k: made[k] for k in ("method", "preset", "limit_px", "units") if k in made},
+            frames=replace(frames, shorter_px=made.get("shorter_px", frames.shorter_px)),
+            pose=pose if isinstance(pose, PoseStream) else PoseStream(),
+        )
+
+    @property
+    def flow(self) -> Flow:
+        """What finds the flow."""
+        return Flow(self.method, self.preset, self.limit_px, self.units)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return ("frames",)
+
+    @property
+    def requires_whole(self) -> tuple[str, ...]:
+        return ("pose",) if self.units == "body" else ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        made = {**self.flow.fingerprint(), "shorter_px": self.frames.shorter_px}
+        return {**made, "pose": self.pose.fingerprint()} if self.units == "body" else made
+
+    def open(self, info: ClipInfo) -> _Measuring:
+        """Raises MediaError(reason="no-shoulders") where body units cannot be told."""
+        if self.units != "body":
+            return _Measuring(self.flow, None)
+        joints = info.complete["pose"]
+        width = shoulder_width_px(joints)
+        if not width:
+            raise MediaError(
+                f"clip '{info.id}': both shoulders are never seen, so its flow has no body units; use pixels",
+                "no-shoulders",
+            )
+        return _Measuring(self.flow, width / joints.size_px[0])
+
+    @contextmanager
+    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
+        with media.open_flow_writer(file, info.fps, self.limit_px, units=self.units) as add:
+            yield add
+
+    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Codes, uint8 (T, H, W, 2)."""
+        return media.read_flow_codes(file, rows)
+
+
+class _Measuring:
+    """``shoulders`` is the shoulder width as a share of the picture's."""
+
+    def __init__(self, flow: Flow, shoulders: float | None):
+        self._flow, self._shoulders = flow, shoulders
+        self._running: RunningFlow | None = None
+
+    def push(self, time_s: float, samples: Mapping[str, np.ndarray]) -> list[Timed]:
+        frame = samples["frames"]
+        if self._running is None:
+            width = None if self._shoulders is None else self._shoulders * frame.shape[1]
+            self._running = self._flow.start(shoulder_px=width)
+        return [Timed(time_s, codes_of_flow(self._running.push(frame), self._flow.limit_px))]
+
+    def close(self) -> list[Timed]:
+        return []

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from signloom.data.clip import Clip
+from signloom import media
+from signloom.data.skeleton import PARTS, Joints, joints_of
+from signloom.data.stream import ClipInfo, File, Stream, Timed
 from signloom.errors import InputError, MediaError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -54,22 +59,22 @@ class HolisticPose:
 
         Raises MediaError(reason="no-frames") when there are none.
         """
-        holistic = _holistic(self)
-        holistic.reset()
+        finder = self.finder()
         rows, size = [], (0, 0)
         for frame in frames:
             size = (frame.shape[1], frame.shape[0])
-            rows.append(_points(holistic.process(np.ascontiguousarray(frame)), size))
+            rows.append(finder.find(frame))
+        finder.close()
         if not rows:
             raise MediaError("no frame to find a pose in", reason="no-frames")
-        return self._pose(np.stack(rows), size, fps)
+        return self.pose_of(np.stack(rows), size, fps)
 
-    def __call__(self, clip: Clip, rng: np.random.Generator | None = None) -> Clip:
-        """``clip`` with its ``pose``. Raises MissingStreamError without video."""
-        video = clip.need("video", "step 'pose'")
-        return replace(clip, pose=self.extract(video, clip.fps or 25.0))
+    def finder(self) -> Finder:
+        """Begin a clip, to find the points of one frame after the other."""
+        return Finder(self)
 
-    def _pose(self, points_TPC: np.ndarray, size: tuple[int, int], fps: float) -> Pose:
+    def pose_of(self, points_TPC: np.ndarray, size: tuple[int, int], fps: float) -> Pose:
+        """What a :class:`Finder` found in frames of ``size`` (width, height), as a pose."""
         from numpy import ma
         from pose_format import Pose
         from pose_format.numpy import NumPyPoseBody
@@ -85,6 +90,29 @@ class HolisticPose:
             keep = [c.name for c in components]
             pose = pose.get_components(keep, {"FACE_LANDMARKS": FACEMESH_CONTOURS_POINTS})
         return pose
+
+
+class Finder:
+    """Finds the points of one clip's frames. It has an estimator for itself, which the next clip gets, reset."""
+
+    def __init__(self, settings: HolisticPose):
+        waiting = _waiting[settings]
+        try:
+            self._holistic = waiting.pop()
+        except IndexError:
+            self._holistic = _holistic(settings)
+        self._holistic.reset()
+        self.close: Callable[[], Any] = weakref.finalize(self, waiting.append, self._holistic)
+        """Hands the estimator back."""
+
+    def find(self, frame: np.ndarray) -> np.ndarray:
+        """The points of ``frame`` (uint8 (H, W, 3) RGB): float32 (543, 4), body, face, left and right hand; x and y in
+        pixels, z, and the confidence, 0 for what was not found."""
+        size = (frame.shape[1], frame.shape[0])
+        return _points(self._holistic.process(np.ascontiguousarray(frame)), size)
+
+
+_waiting: dict[HolisticPose, list[Any]] = defaultdict(list)  # loading one costs more than a clip
 
 
 def _points(result: Any, size: tuple[int, int]) -> np.ndarray:
@@ -106,9 +134,7 @@ def _points(result: Any, size: tuple[int, int]) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-@cache
-def _holistic(step: HolisticPose):
-    """One estimator per process and setting: loading it costs more than a clip."""
+def _holistic(settings: HolisticPose):
     import os
 
     os.environ.setdefault("GLOG_minloglevel", "2")  # MediaPipe's start-up chatter would tear the progress bar
@@ -118,8 +144,8 @@ def _holistic(step: HolisticPose):
         static_image_mode=False,
         model_complexity=MODEL_COMPLEXITY,
         refine_face_landmarks=False,
-        min_detection_confidence=step.least_detection,
-        min_tracking_confidence=step.least_tracking,
+        min_detection_confidence=settings.least_detection,
+        min_tracking_confidence=settings.least_tracking,
     )
 
 
@@ -153,7 +179,103 @@ def _models_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def same_estimator(expected: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:
-    """The settings in which two pose fingerprints differ, as ``name: got … expected …``; empty when they agree."""
-    keys = sorted(set(expected) | set(got))
-    return [f"{k}: got {got.get(k)!r}, expected {expected.get(k)!r}" for k in keys if expected.get(k) != got.get(k)]
+# --- the stream -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PoseStream(Stream):
+    """Keypoints by MediaPipe Holistic, .pose files. Stored as ``pose_format`` does, read as :class:`Joints`.
+
+    ``components`` are the names and numbers of points of poses that were imported: those are read, never made. Settings
+    as in :class:`HolisticPose`. Samples are float32 (543, 4), see :meth:`Finder.find`.
+    """
+
+    face: str = "contours"
+    least_detection: float = 0.5
+    least_tracking: float = 0.5
+    components: tuple[tuple[str, int], ...] = ()
+    name = "pose"
+    suffix = ".pose"
+    small = True
+    extra_fields = ("seen",)
+
+    def __post_init__(self):
+        _ = self.estimator
+
+    @classmethod
+    def of_fingerprint(cls, made: Mapping[str, Any], others: Mapping[str, Stream]) -> PoseStream:
+        """The stream whose fingerprint is ``made``."""
+        if made.get("extractor") == "imported":
+            return cls(components=tuple(made.get("components", {}).items()))
+        return cls(**{k: made[k] for k in ("face", "least_detection", "least_tracking") if k in made})
+
+    @property
+    def estimator(self) -> HolisticPose:
+        """What finds the points."""
+        return HolisticPose(self.face, self.least_detection, self.least_tracking)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return () if self.components else ("video",)
+
+    def fingerprint(self) -> dict[str, Any]:
+        if self.components:
+            return {"extractor": "imported", "components": dict(self.components)}
+        return self.estimator.fingerprint()
+
+    def open(self, info: ClipInfo) -> _Finding:
+        if self.components:
+            raise InputError(
+                f"clip '{info.id}': these poses were imported, and what made them is not on record; they cannot be "
+                "made of video. Give .pose files"
+            )
+        return _Finding(self.estimator.finder())
+
+    @contextmanager
+    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
+        """Raises MediaError(reason="no-signer") where nobody was found in the whole clip."""
+        rows: list[np.ndarray] = []
+        yield rows.append
+        pose = self._pose(rows, info)
+        if not any(seen_parts(joints_of(pose)).values()):
+            raise MediaError(f"clip '{info.id}': no person was found in any of {len(rows)} frames", "no-signer")
+        media.write_pose(file, pose)
+
+    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> Joints:
+        joints = joints_of(media.read_pose(file))
+        return joints if rows is None else joints[rows]
+
+    def gather(self, samples: Sequence[np.ndarray], info: ClipInfo) -> Joints:
+        return joints_of(self._pose(samples, info))
+
+    def extra(self, info: ClipInfo) -> dict[str, Any]:
+        """The share of frames in which each part of the signer was found."""
+        return {"seen": seen_parts(info.complete["pose"])}
+
+    def _pose(self, samples: Sequence[np.ndarray], info: ClipInfo) -> Pose:
+        if info.size_px is None:
+            raise InputError(f"clip '{info.id}': points are in pixels of a picture whose size is not told (size_px)")
+        # A file keeps the rate in 32 bits.
+        return self.estimator.pose_of(np.stack(samples), info.size_px, float(np.float32(info.fps)))
+
+
+class _Finding:
+    def __init__(self, finder: Finder):
+        self._finder = finder
+
+    def push(self, time_s: float, samples: Mapping[str, np.ndarray]) -> list[Timed]:
+        return [Timed(time_s, self._finder.find(samples["video"]))]
+
+    def close(self) -> list[Timed]:
+        self._finder.close()
+        return []
+
+
+def seen_parts(joints: Joints) -> dict[str, float]:
+    """The share of frames in which each part was found."""
+    return {part: round(float(joints.present_TJ[:, where].any(1).mean()), 3) for part, where in PARTS.items()}
+
+
+def imported_fingerprint(pose: Pose) -> dict[str, Any]:
+    """The fingerprint of a pose whose estimator is not on record: the points it holds."""
+    return {"extractor": "imported", "components": {c.name: len(c.points) for c in pose.header.components}}

@@ -1,19 +1,24 @@
-"""The square that a painter paints: a signer always as large and always in the same place, told by the shoulders."""
+"""The square that a generator paints: a signer always as large and always in the same place, told by the shoulders."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from signloom import media
 from signloom.data.skeleton import INDEX, Joints
+from signloom.data.stream import ClipInfo, File, Stream, Timed
 from signloom.errors import InputError, MediaError
-from signloom.streams.pose import import_mediapipe
+from signloom.streams.frames import PRESET
+from signloom.streams.pose import PoseStream, import_mediapipe
 from signloom.transforms.geometry import scaling, translation, warp_frames
-from signloom.transforms.pose_map import LIMBS, limbs_of_picture
+from signloom.transforms.pose_map import CHANNELS, pose_map_of_picture
 
 BACKGROUNDS = {"black": (0, 0, 0), "white": (255, 255, 255)}
 _SURE = 0.3  # shoulders that an estimator is less sure of count only where there are no others
@@ -89,10 +94,44 @@ class SignerCrop:
         inside = [max(min(end, self.size_px) - max(start, 0), 0) for start, end in ((x0, x1), (y0, y1))]
         return 1 - inside[0] * inside[1] / self.size_px**2
 
+    def cutter(self, matrix: np.ndarray) -> Cutter:
+        """Begin a clip, to cut one frame after the other by ``matrix``."""
+        return Cutter(self, matrix)
+
     def pictures(self, frames: Iterable[np.ndarray], matrix: np.ndarray) -> Iterator[np.ndarray]:
         """Each of ``frames`` (uint8 (H, W, 3) RGB) cut by ``matrix``, uint8 (size_px, size_px, 3), one at a time."""
-        squares = (warp_frames(np.asarray(frame)[None], matrix, self.size_px)[0] for frame in frames)
-        return squares if self.background == "keep" else _before(squares, _colour(self.background))
+        cutter = self.cutter(matrix)
+        try:
+            for frame in frames:
+                yield cutter.cut(frame)
+        finally:
+            cutter.close()
+
+
+class Cutter:
+    """Cuts the frames of one clip, the same way each."""
+
+    def __init__(self, crop: SignerCrop, matrix: np.ndarray):
+        self._crop, self._matrix = crop, matrix
+        self._segmentation = None
+        if crop.background != "keep":
+            self._colour = np.array(_colour(crop.background), np.float32)
+            solutions = import_mediapipe().solutions
+            self._segmentation = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+
+    def cut(self, frame: np.ndarray) -> np.ndarray:
+        """The square of ``frame`` (uint8 (H, W, 3) RGB), uint8 (size_px, size_px, 3)."""
+        square = warp_frames(np.asarray(frame)[None], self._matrix, self._crop.size_px)[0]
+        if self._segmentation is None:
+            return square
+        mask = np.clip(self._segmentation.process(np.ascontiguousarray(square)).segmentation_mask, 0, 1)[..., None]
+        return (square * mask + self._colour * (1 - mask)).round().astype(np.uint8)
+
+    def close(self) -> None:
+        """Let go of the segmentation model."""
+        if self._segmentation is not None:
+            self._segmentation.close()
+            self._segmentation = None
 
 
 def warp_drawing(picture_HWC: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -112,14 +151,14 @@ def shoulders_in_drawing(picture_HWC: np.ndarray) -> tuple[np.ndarray, np.ndarra
     side = max(height, width)
     square = np.zeros((side, side, 3), np.uint8)
     square[:height, :width] = picture_HWC
-    return shoulders_in_limbs(limbs_of_picture(square, side))
+    return shoulders_in_pose_map(pose_map_of_picture(square, side))
 
 
-def shoulders_in_limbs(limbs_HWL: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The same from limbs, uint8 (H, W, L)."""
+def shoulders_in_pose_map(pose_map_HWL: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same from a pose map, uint8 (H, W, L)."""
     lines = []
     for name in ("left_shoulder", "right_shoulder"):
-        channel = limbs_HWL[..., LIMBS.index(name)]
+        channel = pose_map_HWL[..., CHANNELS.index(name)]
         y, x = np.nonzero(channel > max(64, channel.max() // 2))
         if len(x) < 8:
             return None
@@ -132,17 +171,114 @@ def shoulders_in_limbs(limbs_HWL: np.ndarray) -> tuple[np.ndarray, np.ndarray] |
     return outer_left.mean(0), outer_right.mean(0)
 
 
-def _before(squares: Iterable[np.ndarray], colour: tuple[int, int, int]) -> Iterator[np.ndarray]:
-    """The signer of each picture before a wall of one colour."""
-    with import_mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmentation:
-        for square in squares:
-            mask = np.clip(segmentation.process(np.ascontiguousarray(square)).segmentation_mask, 0, 1)[..., None]
-            yield (square * mask + np.array(colour, np.float32) * (1 - mask)).round().astype(np.uint8)
-
-
 def _colour(name: str) -> tuple[int, int, int]:
     if name in BACKGROUNDS:
         return BACKGROUNDS[name]
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", name):
         raise InputError(f"background '{name}': expected keep, {', '.join(BACKGROUNDS)} or a colour such as '#00ff00'")
     return int(name[1:3], 16), int(name[3:5], 16), int(name[5:7], 16)
+
+
+# --- the stream -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SignerStream(Stream):
+    """The signer cut out as :class:`SignerCrop` does, in H.264; for painting, hence finer (``crf``) than frames are.
+
+    ``pairs`` is the fingerprint of pictures that came cut, with stick figures: those are read, never made. Samples are
+    uint8 (size_px, size_px, 3) RGB.
+    """
+
+    size_px: int = 512
+    shoulders: float = 3.0
+    height: float = 0.42
+    background: str = "keep"
+    across: float = 0.5
+    crf: int = 12
+    keyframe_every: int = 12
+    pose: PoseStream = field(default_factory=PoseStream)
+    pairs: Mapping[str, Any] = field(default_factory=dict)
+    name = "signer"
+    suffix = ".mp4"
+    extra_fields = ("crop", "crop_outside")
+
+    def __post_init__(self):
+        if not self.pairs:
+            _ = self.crop
+
+    @classmethod
+    def of_fingerprint(cls, made: Mapping[str, Any], others: Mapping[str, Stream]) -> SignerStream:
+        """The stream whose fingerprint is ``made``."""
+        if "pairs" in made or "pose" not in made:
+            return cls(size_px=made.get("size_px", 512), pairs=made)
+        return cls(
+            **{**made["crop"], **{k: made[k] for k in ("crf", "keyframe_every") if k in made}},
+            pose=PoseStream.of_fingerprint(made["pose"], {}),
+        )
+
+    @property
+    def crop(self) -> SignerCrop:
+        """What cuts."""
+        return SignerCrop(self.size_px, self.shoulders, self.height, self.background, self.across)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return () if self.pairs else ("video",)
+
+    @property
+    def requires_whole(self) -> tuple[str, ...]:
+        return () if self.pairs else ("pose",)
+
+    def fingerprint(self) -> dict[str, Any]:
+        if self.pairs:
+            return dict(self.pairs)
+        return {
+            **self.crop.fingerprint(),
+            "crf": self.crf,
+            "keyframe_every": self.keyframe_every,
+            "preset": PRESET,
+            "pose": self.pose.fingerprint(),
+        }
+
+    def open(self, info: ClipInfo) -> _Cutting:
+        """Raises MediaError(reason="no-shoulders")."""
+        if self.pairs:
+            raise InputError(
+                f"clip '{info.id}': its pictures came cut, with stick figures; they cannot be made of video"
+            )
+        return _Cutting(self.crop.cutter(self._matrix(info)))
+
+    @contextmanager
+    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
+        settings: dict[str, Any] = {"crf": self.crf, "keyframe_every": self.keyframe_every, "preset": PRESET}
+        with media.open_video_writer(file, info.fps, **settings) as add:
+            yield add
+
+    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """uint8 (T, size_px, size_px, 3) RGB."""
+        return media.read_frames(file, rows)
+
+    def extra(self, info: ClipInfo) -> dict[str, Any]:
+        """The matrix that cuts, and the share of the square that lies outside the picture."""
+        matrix = self._matrix(info)
+        outside = self.crop.outside(matrix, *info.complete["pose"].size_px)
+        return {"crop": matrix.tolist(), "crop_outside": round(outside, 3)}
+
+    def _matrix(self, info: ClipInfo) -> np.ndarray:
+        try:
+            return self.crop.matrix(info.complete["pose"])
+        except MediaError as error:
+            raise MediaError(f"clip '{info.id}': {error}", error.reason) from error
+
+
+class _Cutting:
+    def __init__(self, cutter: Cutter):
+        self._cutter = cutter
+
+    def push(self, time_s: float, samples: Mapping[str, np.ndarray]) -> list[Timed]:
+        return [Timed(time_s, self._cutter.cut(samples["video"]))]
+
+    def close(self) -> list[Timed]:
+        self._cutter.close()
+        return []

@@ -1,13 +1,13 @@
 """The procedural signer: labelled video, exact pose and motion sensors of invented signs, without any real footage.
 
->>> from signloom.synthetic import LEXICON, make_clip, make_signer
->>> clip = make_clip(LEXICON[0], make_signer(0))            # doctest: +SKIP
+>>> from signloom.synthetic import LEXICON, Settings, Take, make_signer
+>>> frames = Take(LEXICON[0], make_signer(0), 0, Settings()).frames()            # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 from signloom.synthetic.body import Signer, make_signer
-from signloom.synthetic.corpus import Settings, Take, make_clip
+from signloom.synthetic.corpus import Settings, Take
 from signloom.synthetic.lexicon import LEXICON, Sign
 from signloom.synthetic.motion import Motion, perform
 from signloom.synthetic.render import Camera, Scene, make_scene, render
@@ -21,7 +21,6 @@ __all__ = [
     "Sign",
     "Signer",
     "Take",
-    "make_clip",
     "make_scene",
     "make_signer",
     "perform",

@@ -14,7 +14,6 @@ import numpy as np
 
 import signloom
 from signloom import media
-from signloom.data.clip import Clip
 from signloom.data.manifest import FILE_NAME, Manifest, Record, clip_id, write_manifest
 from signloom.errors import InputError
 from signloom.runtime.atomic import write_json
@@ -112,21 +111,6 @@ class Take:
 def _rng(*parts: Any) -> np.random.Generator:
     digest = hashlib.blake2b("\x1f".join(str(p) for p in parts).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
-
-
-def make_clip(sign: Sign, signer: Signer, take: int = 0, settings: Settings = Settings()) -> Clip:
-    """One clip in memory with video, exact pose and sensors; the same for the same arguments, whatever else is made."""
-    one = Take(sign, signer, take, settings)
-    return Clip(
-        id=one.id,
-        label=sign.name,
-        signer=signer.name,
-        fps=settings.fps,
-        video=np.stack(list(one.frames())),
-        pose=one.pose(),
-        imu=one.imu(),
-        imu_rate_hz=settings.imu_rate_hz,
-    )
 
 
 # --- on disk ----------------------------------------------------------------------------------------------------

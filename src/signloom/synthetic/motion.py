@@ -212,8 +212,8 @@ class _Take:
             frame = _frame(direction(hand.fingers), direction(hand.palm)) @ rotation(np.radians(5.0 * jitter * slip[1]))
             frames = frame @ self._turning(hand)
             anchor, offset = PLACES[hand.place]
-            offset = np.array(offset) * (signer.head if anchor == "head" else k)
-            place = head + (head_turn @ offset) if anchor == "head" else chest + offset
+            beside = np.array(offset) * (signer.head if anchor == "head" else k)
+            place = head + (head_turn @ beside) if anchor == "head" else chest + beside
             place = place + 0.010 * jitter * slip[0] + self._path(hand.path, phase)
             touch = _contact(hand.contact, self._bends_at(hand, 0.0), signer.hand)
             wrist = place - frames @ touch

@@ -54,6 +54,11 @@ class Scene:
 
 def make_scene(rng: np.random.Generator) -> Scene:
     """A scene drawn from ``rng``: camera, light and background within what a webcam at home gives."""
+
+    def wall() -> tuple[int, int, int]:
+        red, green, blue = (int(c) for c in rng.uniform(140, 225) + rng.uniform(-14, 14, 3))
+        return red, green, blue
+
     return Scene(
         distance_m=rng.uniform(1.5, 2.3),
         height_m=rng.uniform(0.94, 1.10),
@@ -61,7 +66,7 @@ def make_scene(rng: np.random.Generator) -> Scene:
         roll_deg=rng.normal(0, 1.2),
         background=("plain", "gradient", "clutter")[int(rng.integers(3))],
         background_seed=int(rng.integers(2**31)),
-        wall=tuple(int(c) for c in rng.uniform(140, 225) + rng.uniform(-14, 14, 3)),
+        wall=wall(),
         light=(rng.uniform(-0.8, 0.8), rng.uniform(-0.9, -0.45), -0.8),
         light_strength=rng.uniform(0.44, 0.60),
         ambient=rng.uniform(0.42, 0.52),
@@ -964,7 +969,7 @@ class _Light:
 
         h, w = wall.shape[:2]
         small = cv2.resize(cover, (w // 8, h // 8), interpolation=cv2.INTER_AREA)
-        shift = np.float32([[1, 0, -self.lamp[0] * h / 8 * 0.12], [0, 1, -self.lamp[1] * h / 8 * 0.08]])
+        shift = np.array([[1, 0, -self.lamp[0] * h / 8 * 0.12], [0, 1, -self.lamp[1] * h / 8 * 0.08]], np.float32)
         small = cv2.warpAffine(small, shift, (w // 8, h // 8), borderMode=cv2.BORDER_REPLICATE)
         small = cv2.GaussianBlur(small, (0, 0), h / 8 * 0.035)
         shade = cv2.resize(1 - np.float32(0.28) * small, (w, h))

@@ -1,0 +1,81 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """``--recipe`` and ``--set``."""
+    parser.add_argument(
+        "--recipe", type=recipe_name, default="pose", help="what to train (default: pose); `--recipe help` lists them"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="override settings, e.g. inputs.n_frames=24"
+    )
+
+
+def or_help(describe: Callable[[], str]) -> Callable[[str], str]:
+    """A type for options whose value "help" prints ``describe()`` and ends, whatever else is given or lacks."""
+
+    def value(text: str) -> str:
+        if text == "help":
+            print(describe(), flush=True)
+            raise SystemExit(0)
+        return text
+
+    return value
+
+
+def _recipes() -> str:
+    from signloom.tasks import describe_recipes
+
+    return describe_recipes()
+
+
+recipe_name = or_help(_recipes)
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """``--split``: how a corpus is divided."""
+    parser.add_argument(
+        "--split",
+        default="auto",
+        help="a split file, 'given' (the corpus's own), or a scheme: signer, source, random (default: the corpus's own "
+        "if it has one, else signer; random where one signer is painted)",
+    )
+
+
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """``--epochs``, ``--steps`` and ``--minutes``: how long to train."""
+    parser.add_argument("--epochs", type=int, help="make just so many epochs (a recipe's are prolonged for few clips)")
+    parser.add_argument("--steps", type=int, help="make just so many steps")
+    parser.add_argument("--minutes", type=float, help="train for so long")
+
+
+def chosen_recipe(args: argparse.Namespace) -> Any:
+    """The recipe that was asked for, with budget, overrides and ``--set`` put in. Raises InputError."""
+    from dataclasses import replace
+
+    from signloom.errors import InputError
+    from signloom.tasks import recipe_named
+    from signloom.training.settings import changed
+
+    recipe = recipe_named(args.recipe)
+    budget = {n: v for n in ("epochs", "steps", "minutes") if (v := getattr(args, n, None)) is not None}
+    if len(budget) > 1:
+        raise InputError(f"--{' and --'.join(budget)} both say how long to train; give one of them")
+    for name, value in budget.items():
+        if not value > 0:
+            raise InputError(f"--{name}: got {value:g}, expected more than 0")
+    changes: dict[str, Any] = dict(budget)
+    if budget:
+        changes |= {"min_steps": 0, "steps_per_class": 0, **{n: 0 for n in ("steps", "minutes") if n not in budget}}
+    for name in ("batch_size", "learning_rate", "precision"):
+        if getattr(args, name, None) is not None:
+            changes[name] = getattr(args, name)
+    if getattr(args, "compile", False):
+        changes["compile"] = True
+    return changed(replace(recipe, schedule=replace(recipe.schedule, **changes)), args.set)

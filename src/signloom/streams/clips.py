@@ -1,0 +1,192 @@
+"""What one clip needs to be prepared: its file read once, and every stream that is missing made of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signloom import media
+from signloom.data.manifest import Record
+from signloom.data.skeleton import joints_of
+from signloom.data.stream import ClipInfo, Stream
+from signloom.errors import InputError, MediaError, MissingStreamError
+from signloom.runtime.hashing import fingerprint_hash
+from signloom.streams.pose import imported_fingerprint, seen_parts
+from signloom.streams.runner import Pushed, Runner
+
+LIMITS = media.Limits()
+STARTS = ("video", "pose", "landmarks")
+"""What a clip can be prepared from, by preference."""
+
+_CHUNK = 64  # frames of a stored stream that are read at once
+
+
+def start_of(record: Record) -> str | None:
+    """Which of its streams a clip is prepared from; None where it has none of :data:`STARTS`."""
+    return next((s for s in STARTS if s in record.streams), None)
+
+
+def prepare_clip(
+    record: Record,
+    root: Path,
+    out: Path,
+    streams: Mapping[str, Stream],
+    limits: media.Limits = LIMITS,
+    fingerprints: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Make those ``streams`` of one clip that are not there yet, as files below ``out``; tell what they are.
+
+    ``record`` has its paths relative to ``root``. ``fingerprints`` are those of ``streams``, where they are at hand:
+    the pose's costs loading its estimator. Gives ``streams`` (name → path below ``out``), ``content``, ``n_frames``,
+    ``fps``, ``seen``, ``fingerprints`` and ``extra``, for the clip's record.
+    Raises MediaError for what cannot be read and MissingStreamError when the clip has nothing to start from.
+    """
+    start = start_of(record)
+    if start is None:
+        have = ", ".join(sorted(record.streams)) or "none"
+        raise MissingStreamError(f"clip '{record.id}': prepare needs stream 'video' or 'pose'; it has {have}")
+    path = root / record.streams[start]
+    if start == "video":
+        made = fingerprints or {name: stream.fingerprint() for name, stream in streams.items()}
+        return _Filmed(record, path, out, streams, limits).prepare(made)
+    unmakeable = next((s for s in streams if s != "pose"), None)
+    if unmakeable:
+        raise MediaError(
+            f"clip '{record.id}': {unmakeable} need stream 'video'; it has only {start}. "
+            f"Leave out '{unmakeable}' from --streams",
+            reason="missing-stream",
+        )
+    return _import_pose(record, path, out, start)
+
+
+@dataclass
+class _Filmed:
+    """A clip of video."""
+
+    record: Record
+    path: Path
+    out: Path
+    streams: Mapping[str, Stream]
+    limits: media.Limits
+
+    def prepare(self, fingerprints: Mapping[str, Any]) -> dict[str, Any]:
+        record = self.record
+        if multiprocessing.parent_process() is not None:
+            media.import_cv2().setNumThreads(1)  # there is a worker for every core
+        header = media.probe(self.path, self.limits)
+        content = media.content_hash(self.path)
+        cut = (record.first_frame, record.end_frame, record.box_px)
+        names = {
+            name: f"{name}/{record.id}-{fingerprint_hash(content, cut, fingerprints[name])}{stream.suffix}"
+            for name, stream in self.streams.items()
+        }
+        files = {name: self.out / path for name, path in names.items()}
+        # Names hold all that shapes a file, and files appear whole: one that is there is the one that would be made.
+        there = {name for name, file in files.items() if file.exists()}
+        wholes = {n for stream in self.streams.values() for n in stream.requires_whole}
+        at_hand = [n for n, stream in self.streams.items() if n in there and (n in wholes or stream.small)]
+        complete = {name: self.streams[name].read(files[name]) for name in at_hand}
+        info = ClipInfo(record.id, header.fps, complete=complete)
+        n_frames = None
+        if missing := {name: s for name, s in self.streams.items() if name not in there}:
+            info, n_frames = self._make(missing, files, there, info)
+        if n_frames is None:
+            some = next(iter(files))
+            n_frames = (
+                len(info.complete[some]) if some in info.complete else int(media.probe(files[some]).n_frames or 0)
+            )
+        extra: dict[str, Any] = {}
+        for stream in self.streams.values():
+            extra |= stream.extra(info)
+        return {
+            "streams": names,
+            "content": content,
+            "n_frames": n_frames,
+            "fps": header.fps,
+            "seen": extra.pop("seen", {}),
+            "fingerprints": dict(fingerprints),
+            "extra": extra,
+        }
+
+    def _make(
+        self, missing: Mapping[str, Stream], files: Mapping[str, Path], there: set[str], info: ClipInfo
+    ) -> tuple[ClipInfo, int]:
+        """Make what is missing: of the footage or, where that is enough, of streams that were stored without loss."""
+        stored = {n for s in missing.values() for n in s.requires if n in there and self.streams[n].lossless}
+        enough = all(set(s.requires) <= stored for s in missing.values())
+
+        def pushed() -> Iterator[Pushed]:
+            if enough:
+                yield from _stored({name: (self.streams[name], files[name]) for name in stored}, info.fps)
+            else:
+                for time_s, frame in self._footage():
+                    yield time_s, {"video": frame}
+
+        runner = Runner(missing, info, eager=False, again=pushed)
+        for time_s, samples in pushed():
+            runner.push(time_s, samples)
+        for name, whole in info.complete.items():
+            if len(whole) != len(runner.rows):
+                raise MediaError(
+                    f"clip '{info.id}': '{files[name]}' has {len(whole)} frames, the clip {len(runner.rows)}; "
+                    "delete that file and prepare again",
+                    "bad-header",
+                )
+        return runner.write(files), len(runner.rows)
+
+    def _footage(self) -> Iterator[tuple[float, np.ndarray]]:
+        record = self.record
+        return media.iter_frames(
+            self.path,
+            first_frame=record.first_frame,
+            end_frame=record.end_frame,
+            box_px=record.box_px,
+            limits=self.limits,
+        )
+
+
+def _stored(parts: Mapping[str, tuple[Stream, Path]], fps: float) -> Iterator[Pushed]:
+    n_frames = min(int(media.probe(file).n_frames or 0) for _, file in parts.values())
+    for start in range(0, n_frames, _CHUNK):
+        rows = range(start, min(start + _CHUNK, n_frames))
+        read = {name: stream.read(file, rows) for name, (stream, file) in parts.items()}
+        for k, row in enumerate(rows):
+            yield row / fps, {name: samples[k] for name, samples in read.items()}
+
+
+def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str, Any]:
+    content = media.content_hash(path)
+    if start == "landmarks":
+        from signloom.sources.dgs_landmarks import landmarks_to_pose
+
+        pose = landmarks_to_pose(path)
+    else:
+        pose = media.read_pose(path)
+    if record.first_frame or record.end_frame is not None:
+        stop = len(pose.body.data) if record.end_frame is None else min(record.end_frame, len(pose.body.data))
+        pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
+    if not len(pose.body.data):
+        raise MediaError(f"clip '{record.id}': '{path}' has no frame", reason="no-frames")
+    fingerprint = imported_fingerprint(pose)
+    try:
+        seen = seen_parts(joints_of(pose))
+    except InputError as error:
+        raise MediaError(f"clip '{record.id}': '{path}': {error}", reason="unknown-skeleton") from error
+    if not any(seen.values()):
+        raise MediaError(f"clip '{record.id}': '{path}' holds no point with confidence", reason="no-signer")
+    cut = (record.first_frame, record.end_frame)
+    name = f"pose/{record.id}-{fingerprint_hash(content, cut, fingerprint)}.pose"
+    media.write_pose(out / name, pose)
+    return {
+        "streams": {"pose": name},
+        "content": content,
+        "n_frames": len(pose.body.data),
+        "fps": float(pose.body.fps),
+        "seen": seen,
+        "fingerprints": {"pose": fingerprint},
+    }

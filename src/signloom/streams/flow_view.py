@@ -1,0 +1,56 @@
+"""A view of the flow: each clip's optical flow as a video in colours, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from signloom import media
+from signloom.data.stream import ClipInfo, File, Stream, Timed
+from signloom.media.flow_files import flow_of_codes
+from signloom.streams.flow import FlowStream, colour_wheel
+
+
+@dataclass(frozen=True)
+class FlowViewStream(Stream):
+    """Flow in the colours of :func:`colour_wheel`, in H.264. Samples are uint8 (H, W, 3) RGB."""
+
+    flow: FlowStream = field(default_factory=FlowStream)
+    name = "flow_view"
+    suffix = ".mp4"
+    version: ClassVar[int] = 1
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return ("flow",)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"extractor": "colour-wheel", "flow": self.flow.fingerprint(), "version": self.version}
+
+    def open(self, info: ClipInfo) -> _Colouring:
+        return _Colouring(self.flow.limit_px)
+
+    @contextmanager
+    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
+        with media.open_video_writer(file, info.fps) as add:
+            yield add
+
+    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """uint8 (T, H, W, 3) RGB."""
+        return media.read_frames(file, rows)
+
+
+class _Colouring:
+    def __init__(self, limit_px: float):
+        self._limit_px = limit_px
+
+    def push(self, time_s: float, samples: Mapping[str, np.ndarray]) -> list[Timed]:
+        return [Timed(time_s, colour_wheel(flow_of_codes(samples["flow"], self._limit_px)))]
+
+    def close(self) -> list[Timed]:
+        return []
