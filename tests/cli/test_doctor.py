@@ -8,10 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from signloom.cli.doctor import examine
 from signloom.cli.main import main
-
-LIMITS = {"max_frames": 1000, "max_seconds": 20}
 
 
 @pytest.fixture
@@ -150,22 +147,10 @@ def test_a_file_that_hangs_or_kills_its_reader_does_not_stop_the_run(monkeypatch
             Outcome(tasks[1].id, reason="crashed", message="took its worker down"),
         ]
 
-    monkeypatch.setattr("signloom.runtime.workers.map_clips", map_clips)
+    monkeypatch.setattr("signloom.pipelines.doctor.map_clips", map_clips)
     code, result = doctor(capsys, tmp_path / "corpus")
     assert code == 3
     assert result["problem_counts"] == {"timeout": 1, "crashed": 1}
-
-
-def test_poses_and_landmarks_are_examined_too(tmp_path):
-    import gzip
-
-    header = ";".join(["face_x", "face_y"] + [f"landmark_{a}_{i}" for i in range(1, 43) for a in "xyz"])
-    row = ";".join(["0.5"] * 65)
-    path = tmp_path / "take.csv.gz"
-    path.write_bytes(gzip.compress(f"{header}\n{row}\n{row}\n".encode()))
-    facts = examine(str(path), "landmarks", False, True, LIMITS)
-    assert facts["frames"] == 2
-    assert len(facts["content"]) == 32
 
 
 def test_names_with_brackets_are_printed_as_they_are(clip, tmp_path, capsys):

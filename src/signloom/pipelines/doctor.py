@@ -1,0 +1,548 @@
+"""What is wrong with a corpus: every file looked at in a process that can be killed, then the corpus as a whole."""
+
+from __future__ import annotations
+
+import os
+import time
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signloom.data.manifest import Manifest, Record
+from signloom.errors import InputError
+from signloom.media import Limits, VideoInfo, content_hash, iter_frames, probe, read_pose
+from signloom.media.headers import read_header
+from signloom.runtime.workers import Job, map_clips
+from signloom.sources import read_source
+from signloom.sources.csv_table import read_csv
+from signloom.sources.dgs_landmarks import read_landmarks
+from signloom.sources.listing import list_media, records_of
+from signloom.sources.tables import read_text
+from signloom.sources.wlasl import read_wlasl
+
+KINDS = {
+    "missing": "listed, but not there",
+    "directory": "a folder stands where a clip was expected",
+    "permission": "may not be read",
+    "empty": "zero bytes",
+    "not-media": "not a clip at all",
+    "no-video": "without a picture track",
+    "truncated": "ends before its container says",
+    "no-frames": "no frame to be had",
+    "one-frame": "a single frame is no sign",
+    "too-large": "over the size limit",
+    "too-long": "over the frame limit",
+    "bad-header": "a header that contradicts itself or the file",
+    "timeout": "reading did not end",
+    "crashed": "took its reader down",
+    "out-of-memory": "took all the memory",
+    "decode-error": "damaged data",
+    "lying": "the container's claims are not what decoding gives",
+    "extension": "the name's suffix is not what the content is",
+    "range": "a frame range that does not fit the video",
+    "duplicate": "the same content more than once",
+    "unlabelled": "no label, where others have one",
+    "unmatched": "left out, because the path does not fit",
+    "still": "nothing moves, or all is black",
+    "error": "could not be examined",
+}
+_SUFFIXES = {
+    "MP4": ".mp4 .m4v .mov .3gp",
+    "Matroska/WebM": ".mkv .webm",
+    "AVI": ".avi",
+    "GIF": ".gif",
+    "MPEG": ".mpg .mpeg .mpe .vob",
+    "MPEG-TS": ".ts .mts .m2ts",
+    "ASF/WMV": ".wmv",
+    "FLV": ".flv",
+    "Ogg": ".ogv",
+}
+_THUMBNAIL_PX = 48  # frames are compared at about this size
+_BLACK = 24  # no brighter than this anywhere
+_STILL = 0.5  # mean difference to the first frame
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong: its kind (of :data:`KINDS`), the file where it is one, and the ids of the clips it concerns."""
+
+    kind: str
+    file: str | None
+    clips: tuple[str, ...]
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "clips": list(self.clips)}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one file is like. ``found`` holds (kind, message) of what is wrong with it, though it can be read."""
+
+    how: str
+    fps: float | None = None
+    frames: int | None = None
+    size_px: tuple[int, int] | None = None
+    rotation_deg: int = 0
+    codec: str | None = None
+    uneven: bool = False
+    content: str | None = None
+    found: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Media:
+    """The rates, sizes and codecs of the main stream with how many clips have each, and how long clips are."""
+
+    fps: Mapping[str, int]
+    size_px: Mapping[str, int]
+    codec: Mapping[str, int]
+    rotated: int
+    frames: Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that is wrong with a corpus, and what is worth knowing about it."""
+
+    root: str
+    source: str | None
+    full: bool
+    clips: int
+    files: int
+    labels: int
+    signers: int
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    published: Mapping[str, Mapping[str, Any]]
+    media: Media
+    seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many problems there are of each kind, in the order of :data:`KINDS`."""
+        return dict(Counter(p.kind for p in self.problems))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``signloom doctor --json`` prints."""
+        return {
+            "kind": "doctor",
+            "root": self.root,
+            "source": self.source,
+            "full": self.full,
+            "clips": self.clips,
+            "files": self.files,
+            "labels": self.labels,
+            "signers": self.signers,
+            "ok": not self.problems,
+            "problem_counts": self.counts,
+            "problems": [p.as_dict() for p in self.problems],
+            "notes": list(self.notes),
+            "published": {split: dict(row) for split, row in self.published.items()},
+            "media": asdict(self.media),
+            "seconds": self.seconds,
+        }
+
+
+def diagnose(
+    root: Path,
+    *,
+    source: str = "auto",
+    pattern: str | None = None,
+    options: Mapping[str, str] | None = None,
+    full: bool = False,
+    published: Path | None = None,
+    workers: int | None = None,
+    timeout_s: float = 120,
+    max_frames: int = 20_000,
+    quiet: bool = False,
+) -> Diagnosis:
+    """Examine the corpus at ``root``, every frame of it if ``full``, and compare it with the list ``published``."""
+    began = time.monotonic()
+    manifest, notes = _read(root, source, pattern, options or {})
+    files = _files(manifest)
+    outcomes = map_clips(
+        examine,
+        _jobs(files, full, Limits(max_frames=max_frames, max_seconds=timeout_s)),
+        workers=workers,
+        timeout_s=timeout_s + 5,  # the reader stops itself first, and says where it was
+        title="examining",
+        quiet=quiet,
+    )
+    problems = _reading_problems(manifest)
+    facts: dict[str, Facts] = {}
+    for (path, records), outcome in zip(files.items(), outcomes):
+        ids = tuple(r.id for r in records)
+        if outcome.ok:
+            facts[path] = Facts(**(outcome.value or {"how": "bytes"}))
+            problems += [Problem(kind, path, ids, message) for kind, message in facts[path].found]
+        else:
+            reason = outcome.reason if outcome.reason in KINDS else "error"
+            problems.append(Problem(reason, path, ids, outcome.message or ""))
+    problems += _range_problems(files, facts) + _duplicates(files, facts) + _unlabelled(manifest)
+    order = {kind: k for k, kind in enumerate(KINDS)}
+    problems.sort(key=lambda p: (order[p.kind], p.file or ""))
+    shown = _main_stream(manifest, facts)
+    shares = dict(manifest.meta.get("published") or {}) if published is None else _compare(manifest, published)
+    return Diagnosis(
+        root=str(root),
+        source=manifest.meta.get("source"),
+        full=full,
+        clips=len(manifest),
+        files=len(files),
+        labels=len(manifest.labels),
+        signers=len(manifest.signers),
+        problems=tuple(problems),
+        notes=(
+            *notes,
+            *_skipped_notes(manifest),
+            *_label_notes(manifest),
+            *_signer_notes(manifest),
+            *_media_notes(shown),
+        ),
+        published={
+            split: {**row, "share": round(row["present"] / row["listed"], 4) if row["listed"] else None}
+            for split, row in shares.items()
+        },
+        media=_media(shown),
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+# --- one file, in a worker ----------------------------------------------------------------------------------------
+
+
+def examine(path: str, how: str, full: bool, hashed: bool, limits: Limits) -> dict[str, Any]:
+    """The :class:`Facts` of one file as a dict; ``how`` is video, pose, landmarks or bytes.
+
+    Raises MediaError with why it is broken.
+    """
+    found: list[tuple[str, str]] = []
+    facts: dict[str, Any] = {"how": how}
+    if how == "video":
+        facts |= _examine_video(path, full, limits, found)
+    elif how == "pose":
+        pose = read_pose(path, limits)
+        facts |= {"fps": float(pose.body.fps), "frames": len(pose.body.data)}
+        if not (pose.body.confidence > 0).any():
+            found.append(("still", f"'{path}': no point was ever found in it"))
+    elif how == "landmarks":
+        facts |= {"frames": len(read_landmarks(path)[0])}
+    if facts.get("frames") == 1:
+        found.append(("one-frame", f"'{path}': it has a single frame"))
+    if hashed or how == "bytes":  # of which it is only known whether they can be read
+        content = content_hash(path)
+        facts |= {"content": content} if hashed else {}
+    return asdict(Facts(**facts, found=tuple(found)))
+
+
+def _examine_video(path: str, full: bool, limits: Limits, found: list[tuple[str, str]]) -> dict[str, Any]:
+    info = probe(path, limits)
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            kind = read_header(file, path).kind
+        suffix = os.path.splitext(path)[1].lower()
+        if kind in _SUFFIXES and suffix not in _SUFFIXES[kind].split():
+            found.append(("extension", f"'{path}': it is {kind}, not what '{suffix}' says"))
+    frames = info.n_frames
+    if frames and info.duration_s and frames > 2:
+        rate = frames / info.duration_s
+        if abs(rate / info.fps - 1) > 0.1 and abs(frames - info.fps * info.duration_s) > 2:
+            message = (
+                f"'{path}': {frames} frames in {info.duration_s:.2f} s make {rate:.2f} frames/s, the container says "
+                f"{info.fps:.2f}"
+            )
+            found.append(("lying", message))
+    facts = {
+        "fps": info.fps,
+        "frames": frames,
+        "size_px": (info.width, info.height),
+        "rotation_deg": info.rotation_deg,
+        "codec": info.codec,
+    }
+    return facts | _decode(path, info, limits, found) if full else facts
+
+
+def _decode(path: str, info: VideoInfo, limits: Limits, found: list[tuple[str, str]]) -> dict[str, Any]:
+    """What only decoding every frame shows: how many there are, whether anything moves, whether time is even."""
+    decoded, first, moved, brightest = 0, None, 0.0, 0
+    steps: list[float] = []
+    last_s = None
+    for time_s, frame in iter_frames(path, limits=limits):
+        every = [max(1, n // _THUMBNAIL_PX) for n in frame.shape[:2]]
+        small = frame[:: every[0], :: every[1]].astype(np.int16)
+        first = small if first is None else first
+        moved = max(moved, float(np.abs(small - first).mean()))
+        brightest = max(brightest, int(small.max()))
+        if last_s is not None:
+            steps.append(time_s - last_s)
+        last_s = time_s
+        decoded += 1
+    if info.n_frames is not None and abs(decoded - info.n_frames) > 1:
+        found.append(("lying", f"'{path}': the container says {info.n_frames} frames, decoding gives {decoded}"))
+    if brightest < _BLACK:
+        found.append(("still", f"'{path}': every frame is black"))
+    elif decoded > 1 and moved < _STILL:
+        found.append(("still", f"'{path}': nothing moves in its {decoded} frames"))
+    return {"frames": decoded, "uneven": bool(steps) and max(steps) > 1.5 * sorted(steps)[len(steps) // 2]}
+
+
+# --- the corpus ---------------------------------------------------------------------------------------------------
+
+
+def _read(root: Path, source: str, pattern: str | None, options: Mapping[str, str]) -> tuple[Manifest, list[str]]:
+    """The corpus; a folder that cannot be told is examined without labels, which is said."""
+    try:
+        manifest = read_source(root, source=source, pattern=pattern, **options)
+    except InputError as error:
+        if source != "auto" or pattern is not None or options or not root.is_dir():
+            raise
+        listing = list_media(root)
+        if not listing.files:
+            raise
+        manifest = Manifest(records_of((p, {}) for p in listing.files), root, {"source": "files", **listing.meta()})
+        return manifest, [f"labels and signers are not known, only files are examined: {error}"]
+    return manifest, list(manifest.meta.get("notes", ()))
+
+
+def _reading_problems(manifest: Manifest) -> list[Problem]:
+    """What the reader already could not place."""
+    problems = []
+    for kind, what in (("missing", "is listed, but not there"), ("unmatched", "does not fit and is left out")):
+        found = manifest.meta.get(kind) or {"count": 0, "first": []}
+        problems += [Problem(kind, name, (), f"'{name}' {what}") for name in found["first"]]
+        more = found["count"] - len(found["first"])
+        if more > 0:
+            problems.append(Problem(kind, None, (), f"{more} more {what.replace('is', 'are', 1)}"))
+    return problems
+
+
+def _files(manifest: Manifest) -> dict[str, list[Record]]:
+    """Absolute path → the records that use it, each file once."""
+    files: dict[str, list[Record]] = {}
+    for record in manifest:
+        for path in record.streams.values():
+            files.setdefault(os.path.join(manifest.root, path), []).append(record)
+    return files
+
+
+def _jobs(files: Mapping[str, Sequence[Record]], full: bool, limits: Limits) -> list[Job]:
+    sizes: dict[str, int] = {}
+    for path in files:
+        try:
+            sizes[path] = os.stat(path).st_size
+        except OSError:
+            continue
+    shared = Counter(sizes.values())
+    return [
+        # Only files of equal size can be duplicates, so only those are read whole for their hash.
+        Job(path, (path, _how(path, records), full, shared.get(sizes.get(path, -1), 0) > 1, limits))
+        for path, records in files.items()
+    ]
+
+
+def _how(path: str, records: Sequence[Record]) -> str:
+    suffix = os.path.splitext(path)[1].lower()
+    if {name for r in records for name, p in r.streams.items() if path.endswith(p)} == {"imu"}:
+        return "bytes"  # a table of sensors, not of landmarks
+    if suffix == ".pose":
+        return "pose"
+    if path.lower().endswith((".csv", ".csv.gz")):
+        return "landmarks"
+    return "bytes" if suffix in (".mat", ".npy", ".npz", ".txt", ".json") else "video"
+
+
+def _range_problems(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[Problem]:
+    problems = []
+    for path, found in facts.items():
+        if found.how != "video":
+            continue
+        for record in files[path]:
+            whole = record.first_frame == 0 and record.end_frame is None
+            end = record.end_frame if record.end_frame is not None else record.first_frame + 1
+            if found.frames is not None and not whole and end > found.frames:
+                message = (
+                    f"clip '{record.id}': frames {record.first_frame} to {end} of '{path}', which has {found.frames}"
+                )
+                problems.append(Problem("range", path, (record.id,), message))
+            elif not whole and record.fps and found.fps and abs(found.fps / record.fps - 1) > 0.02:
+                message = (
+                    f"clip '{record.id}': its frame range was counted at {record.fps:g} frames/s, '{path}' has "
+                    f"{found.fps:.2f}, so it cuts the wrong stretch; resample the video, or correct the list"
+                )
+                problems.append(Problem("range", path, (record.id,), message))
+    return problems
+
+
+def _duplicates(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[Problem]:
+    same: dict[str, list[str]] = defaultdict(list)
+    for path, found in facts.items():
+        if found.content:
+            same[found.content].append(path)
+    problems = []
+    for paths in same.values():
+        if len(paths) < 2:
+            continue
+        # A prepared corpus may hold one clip's stream under two names; two clips are what matters.
+        records = {r.id: r for path in paths for r in files[path]}
+        if len(records) < 2:
+            continue
+        labels = sorted({r.label for r in records.values() if r.label is not None})
+        signers = sorted({r.signer for r in records.values() if r.signer is not None})
+        conflict = f", under {len(labels)} labels ({', '.join(labels[:4])})" if len(labels) > 1 else ""
+        conflict += f", under {len(signers)} signers ({', '.join(signers[:4])})" if len(signers) > 1 else ""
+        names = ", ".join(f"'{p}'" for p in paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
+        problems.append(Problem("duplicate", paths[0], tuple(sorted(records)), f"the same content{conflict}: {names}"))
+    return problems
+
+
+def _unlabelled(manifest: Manifest) -> list[Problem]:
+    if not manifest.labels:
+        return []
+    return [
+        Problem("unlabelled", next(iter(r.streams.values()), None), (r.id,), f"clip '{r.id}' has no label")
+        for r in manifest
+        if r.label is None
+    ]
+
+
+# --- worth knowing ------------------------------------------------------------------------------------------------
+
+
+def _skipped_notes(manifest: Manifest) -> list[str]:
+    skipped = manifest.meta.get("skipped") or {}
+    if not skipped:
+        return []
+    what = ", ".join(f"{n} {reason}" for reason, n in skipped.items())
+    return [f"{sum(skipped.values())} other files and folders were passed over: {what}"]
+
+
+def _label_notes(manifest: Manifest) -> list[str]:
+    per_label: Counter[str] = Counter(r.label for r in manifest if r.label is not None)
+    if not per_label:
+        return ["no clip has a label"]
+    notes = []
+    (most, most_n), (least, least_n) = per_label.most_common(1)[0], per_label.most_common()[-1]
+    if most_n >= 5 * least_n:
+        notes.append(f"labels are unbalanced: '{most}' has {most_n} clips, '{least}' {least_n}")
+    single = sorted(label for label, n in per_label.items() if n == 1)
+    if single:
+        notes.append(
+            f"{len(single)} labels have a single clip, so they cannot be both learnt and tested: {_few(single)}"
+        )
+    if len(manifest.signers) > 1:
+        by: dict[str, set[str]] = defaultdict(set)
+        for r in manifest:
+            if r.label is not None and r.signer is not None:
+                by[r.label].add(r.signer)
+        one = sorted(label for label, signers in by.items() if len(signers) == 1)
+        if one:
+            notes.append(f"{len(one)} labels are made by one signer only, so no new signer can test them: {_few(one)}")
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for label in per_label:
+        spellings[" ".join(unicodedata.normalize("NFKC", label).casefold().split())].add(label)
+    for variants in spellings.values():
+        if len(variants) > 1:
+            notes.append(f"labels that differ in spelling only: {', '.join(repr(v) for v in sorted(variants))}")
+    return notes
+
+
+def _signer_notes(manifest: Manifest) -> list[str]:
+    n = len(manifest.signers)
+    if n == 0:
+        return ["no signer is known, so nothing can be tested on new signers; name them with --pattern ({signer})"]
+    lacking = sum(r.signer is None for r in manifest)
+    notes = [f"{lacking} clips have no signer"] if lacking else []
+    if n < 3:
+        notes.append(f"{n} signer{'s' if n > 1 else ''}: too few to validate and test on new ones")
+    return notes
+
+
+def _main_stream(manifest: Manifest, facts: Mapping[str, Facts]) -> dict[str, Facts]:
+    """The facts of one stream: a prepared corpus has resized frames beside its videos, which are no mix of sizes."""
+    have = {name for r in manifest for name in r.streams}
+    name = next((s for s in ("video", "frames", "pose", "landmarks") if s in have), None)
+    paths = {os.path.join(manifest.root, r.streams[name]) for r in manifest if name in r.streams}
+    return {path: found for path, found in facts.items() if path in paths}
+
+
+def _media(facts: Mapping[str, Facts]) -> Media:
+    videos = [f for f in facts.values() if f.how == "video"]
+    frames = sorted(f.frames for f in facts.values() if f.frames)
+    return Media(
+        fps=_counted(f"{f.fps:.2f}" for f in facts.values() if f.fps),
+        size_px=_counted("{}×{}".format(*f.size_px) for f in videos if f.size_px),
+        codec=_counted(f.codec for f in videos if f.codec is not None),
+        rotated=sum(bool(f.rotation_deg) for f in videos),
+        frames={"least": frames[0], "median": frames[len(frames) // 2], "most": frames[-1]} if frames else None,
+    )
+
+
+def _media_notes(facts: Mapping[str, Facts]) -> list[str]:
+    media = _media(facts)
+    notes = []
+    for values, what in ((media.fps, "frame rates"), (media.size_px, "picture sizes"), (media.codec, "codecs")):
+        if len(values) > 1:
+            some = ", ".join(f"{v} ({n})" for v, n in list(values.items())[:5])
+            notes.append(f"{len(values)} {what}: {some}{' …' if len(values) > 5 else ''}")
+    odd = [(path, f.fps) for path, f in facts.items() if f.fps and not 10 <= f.fps <= 125]
+    if odd:
+        notes.append(f"{len(odd)} clips have an unusual frame rate, first '{odd[0][0]}' ({odd[0][1]:.2f})")
+    uneven = [path for path, f in facts.items() if f.uneven]
+    if uneven:
+        notes.append(
+            f"{len(uneven)} clips have frames at uneven times, first '{uneven[0]}'; they are resampled when read"
+        )
+    if media.frames and media.frames["most"] > 10 * media.frames["median"]:
+        longest = max(facts, key=lambda p: facts[p].frames or 0)
+        notes.append(
+            f"the longest clip has {media.frames['most']} frames, the median {media.frames['median']}: is "
+            f"'{longest}' one sign?"
+        )
+    return notes
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _few(names: Sequence[str], n: int = 5) -> str:
+    return ", ".join(f"'{x}'" for x in names[:n]) + (" …" if len(names) > n else "")
+
+
+# --- beside a published list --------------------------------------------------------------------------------------
+
+
+def _compare(manifest: Manifest, path: Path) -> dict[str, dict[str, int]]:
+    """How much of a published list the corpus holds: entries are matched by clip id or by file name without suffix."""
+    here = {r.id for r in manifest}
+    for record in manifest:
+        for stream in record.streams.values():
+            stem = os.path.splitext(stream.replace(os.sep, "/"))[0]
+            here |= {stem, os.path.basename(stem), os.path.basename(stem).removesuffix("_color")}
+    out: dict[str, dict[str, int]] = {}
+    for split, name in _published(path):
+        stem = os.path.splitext(name)[0]
+        row = out.setdefault(split, {"listed": 0, "present": 0})
+        row["listed"] += 1
+        row["present"] += bool({name, stem, os.path.basename(stem)} & here)
+    return out
+
+
+def _published(path: Path) -> Iterable[tuple[str, str]]:
+    """(split or 'all', file name or id) for every entry of a published list."""
+    if not path.is_file():
+        raise InputError(f"--published: '{path}' is not a file; wanted a list (JSON, CSV, txt)")
+    if path.suffix.lower() == ".json":
+        corpus = read_wlasl(path, keep_missing=True)
+        return [(r.split or "all", os.path.basename(r.streams["video"])) for r in corpus]
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if lines and not any(c in line for line in lines[:20] for c in ",;\t"):
+        return [("all", line.split()[0] if ".avi " in line else line) for line in lines]
+    corpus = read_csv(path, keep_missing=True)
+    return [(r.split or "all", next(iter(r.streams.values()))) for r in corpus]
