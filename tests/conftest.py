@@ -63,6 +63,12 @@ def _load(name: str):
 
 
 @pytest.fixture(scope="session")
+def load_module():
+    """``load_module("toy.py")``: a module of the test suite by its path below tests/."""
+    return _load
+
+
+@pytest.fixture(scope="session")
 def media_maker():
     """tests/media/make_broken.py: ``encode_clip`` (any codec, tag and timing), ``moving_square`` and more."""
     return _load("media/make_broken.py")
@@ -117,7 +123,7 @@ def painting_corpus(tmp_path_factory):
     from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
     from signloom.data.skeleton import INDEX, JOINTS, Joints
     from signloom.media import write_picture
-    from signloom.transforms.pose_map import draw_limbs, stick_figure
+    from signloom.transforms.pose_map import draw_pose_map, stick_figure
 
     folder, size = tmp_path_factory.mktemp("painting"), 64
     records = []
@@ -144,11 +150,11 @@ def painting_corpus(tmp_path_factory):
             put(name, 32 + 5 * np.cos(along), 14 + 6 * np.sin(along))
         joints = Joints(xy, present, 10.0)
         for t in range(n):
-            limbs = draw_limbs(joints, t, np.eye(3), size)
-            skin = cv2.dilate(limbs.max(-1), np.ones((3, 3), np.uint8))[..., None] / 255
+            pose_map = draw_pose_map(joints, t, np.eye(3), size)
+            skin = cv2.dilate(pose_map.max(-1), np.ones((3, 3), np.uint8))[..., None] / 255
             picture = (120 + 90 * skin * np.array([1.0, 0.4, 0.1])).round().astype(np.uint8)
             write_picture(folder / f"signer/{clip}/{t:03}.png", picture)
-            figure = stick_figure(draw_limbs(joints, t, np.diag([4.0, 4.0, 1.0]), 4 * size))
+            figure = stick_figure(draw_pose_map(joints, t, np.diag([4.0, 4.0, 1.0]), 4 * size))
             write_picture(folder / f"skeleton/{clip}/{t:03}.png", figure)
         streams = {s: f"{s}/{clip}" for s in ("signer", "skeleton")}
         about = {"split": split, "n_frames": n, "fps": 10.0, "content": clip}

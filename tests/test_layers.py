@@ -13,6 +13,7 @@ from signloom.cli import main as cli
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "src" / "signloom"
+LIGHT = ("signloom", "signloom.errors", "signloom.cli.options")
 VERB_FILES = [PACKAGE / "cli" / f"{verb}.py" for verb in cli.VERBS]
 
 
@@ -48,7 +49,7 @@ def test_verbs_import_only_the_standard_library_and_errors_at_the_top():
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module]
             for name in names:
-                if name not in ("signloom", "signloom.errors") and name.split(".")[0] not in sys.stdlib_module_names:
+                if name not in LIGHT and name.split(".")[0] not in sys.stdlib_module_names:
                     wrong.append(f"{file.name}: {name}")
     assert not wrong, wrong
 
@@ -67,3 +68,30 @@ def test_no_pickle_is_loaded_and_no_path_of_a_machine_is_written():
             wrong.append(f"{file.name}: torch.load without weights_only=True")
         wrong += [f"{file.name}: {path}" for path in re.findall(r"/(?:work|home|root|Users)/\S*", text)]
     assert not wrong, wrong
+
+
+def test_functions_are_short():
+    """None over 80 lines where the trunk is."""
+    long = []
+    for room in ("training", "tasks", "pipelines", "streams", "cli"):
+        for file in sorted((PACKAGE / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 80:
+                    long.append(f"{file.relative_to(PACKAGE)}: {node.name}")
+    assert not long, long
+
+
+def test_tasks_share_no_six_lines_of_logic():
+    """What both tasks need stands once, below them."""
+    shared = _windows(PACKAGE / "tasks" / "recognise") & _windows(PACKAGE / "tasks" / "paint")
+    assert not shared, "\n---\n".join("\n".join(lines) for lines in sorted(shared))
+
+
+def _windows(folder: Path, n: int = 6) -> set[tuple[str, ...]]:
+    """Every run of ``n`` lines of code below ``folder``, without blank lines, comments, imports and lone brackets."""
+    found: set[tuple[str, ...]] = set()
+    for file in folder.rglob("*.py"):
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        kept = [x for x in lines if len(x) > 2 and not x.startswith(("#", "import ", "from ", '"""'))]
+        found |= {tuple(kept[k : k + n]) for k in range(len(kept) - n + 1)}
+    return found

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from signloom import media
+from signloom.data.manifest import manifest_of_files
 from signloom.media.flow_files import read_flow, read_flow_codes
-from signloom.pipelines.prepare import Preparation, manifest_of_files, prepare_corpus
+from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.transforms.video_input import VideoInput, left_moves_more
 
 SIGNS = ("G01", "G06", "G07")  # one hand signs

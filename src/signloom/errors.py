@@ -7,7 +7,7 @@
     ├── MediaError                   a media file that cannot be read: ``reason`` says which kind of broken
     ├── LeakError                    a split that lets training see what it will be tested on
     ├── CheckpointError              a checkpoint that cannot be loaded, or does not fit the corpus
-    └── DivergedError                training produced a loss that is not finite
+    └── DivergedError                training no longer gives gradients that are finite
 
 A message says what, where, got against wanted, and the next step.
 """
@@ -54,4 +54,4 @@ class CheckpointError(SignloomError):
 
 
 class DivergedError(SignloomError):
-    """Training produced a loss that is not finite."""
+    """Training no longer gives gradients that are finite."""

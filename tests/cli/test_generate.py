@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,13 +15,14 @@ from signloom.cli.main import main
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.data.skeleton import joints_of
 from signloom.models import build
-from signloom.pipelines.generate import Generation, generate_file, sharpened
+from signloom.pipelines.generate import Generation, generate_file, read_inputs, sharpened
 from signloom.streams.signer_crop import SignerCrop
 from signloom.synthetic import LEXICON, Settings, Take, make_signer
-from signloom.tasks.paint.run import resized
+from signloom.tasks.paint.data import resized
+from signloom.tasks.paint.predict import GeneratorPredictor
 from signloom.training.checkpoint import Checkpoint, save_checkpoint
-from signloom.transforms.paint_input import PaintInput
-from signloom.transforms.pose_map import LIMBS, limbs_of_pose, stick_figure
+from signloom.transforms.generator_input import GeneratorInput
+from signloom.transforms.pose_map import CHANNELS, pose_maps_of_pose, stick_figure
 from signloom.transforms.retarget import body_proportions
 
 torch.set_num_threads(1)
@@ -45,29 +45,39 @@ def poses(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A painter of two signers that has learnt nothing, in a run folder."""
+    """A generator of two signers that has learnt nothing, in a run folder."""
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
-    model = build("painter", {"size_px": SIZE, "widths": (4, 4, 4, 4), "n_identities": 2}).eval()
+    model = build("generator", {"size_px": SIZE, "widths": (4, 4, 4, 4), "n_identities": 2}).eval()
     proportions = asdict(body_proportions(joints_of(take(signer=1).pose())))
-    inputs = PaintInput(
+    inputs = GeneratorInput(
         size_px=SIZE, crop=asdict(SignerCrop(512)), signers=("anna", "ben"), proportions=(proportions, None)
     )
-    save_checkpoint(Checkpoint("painter", model, (), inputs, {"signer": {}, "pose": {}}), folder / "checkpoint")
+    save_checkpoint(
+        Checkpoint("paint", "generator", model, (), inputs, {"signer": {}, "pose": {}}), folder / "checkpoint"
+    )
     return folder
 
 
-def echo(proportions=None, limbs_px=None):
-    """A painter that paints the stick figure it is told."""
+def echo(proportions=None, pose_map_px=None):
+    """A generator that paints the stick figure it is told."""
 
-    def paint(limbs, identity=0):
-        for x in limbs:
-            assert x.shape == (limbs_px or SIZE, limbs_px or SIZE, len(LIMBS))
+    def paint(pose_maps, identity=0):
+        for x in pose_maps:
+            assert x.shape == (pose_map_px or SIZE, pose_map_px or SIZE, len(CHANNELS))
             yield resized(stick_figure(x)[None], SIZE)[0]
 
-    crop = asdict(SignerCrop(512))
-    inputs = PaintInput(size_px=SIZE, limbs_px=limbs_px, crop=crop, signers=("anna",), proportions=(proportions,))
-    return SimpleNamespace(size_px=SIZE, signers=("anna",), inputs=inputs, paint=paint)
+    inputs = GeneratorInput(
+        size_px=SIZE,
+        pose_map_px=pose_map_px,
+        crop=asdict(SignerCrop(512)),
+        signers=("anna",),
+        proportions=(proportions,),
+    )
+    model = build("generator", {"size_px": SIZE, "widths": (4, 4, 4, 4)})
+    generator = GeneratorPredictor(Checkpoint("paint", "generator", model, (), inputs, {}))
+    generator.paint = paint
+    return generator
 
 
 def metadata(file):
@@ -108,7 +118,7 @@ def test_a_pose_becomes_a_video_that_says_it_is_generated(run, poses, tmp_path, 
 
 
 def test_it_paints_just_what_the_pose_says(poses, tmp_path):
-    """Without smoothing and retargeting, the limbs are those that a painter is trained with."""
+    """Without smoothing and retargeting, the pose maps are those that a generator is trained with."""
     pose = media.read_pose(poses / "sign0.pose")
     joints = joints_of(pose)
     record = Record("clip", streams={"pose": str(poses / "sign0.pose")})
@@ -116,19 +126,19 @@ def test_it_paints_just_what_the_pose_says(poses, tmp_path):
     settings = Generation(smooth=0, retarget=False, crf=0)
     about = generate_file(echo(), record, out, settings, model_hash="m", quiet=True)
     matrix = SignerCrop(SIZE).matrix(joints)
-    wanted = np.stack([stick_figure(x) for x in limbs_of_pose(pose, matrix, SIZE)])
+    wanted = np.stack([stick_figure(x) for x in pose_maps_of_pose(pose, matrix, SIZE)])
     assert about["n_frames"] == len(wanted)
     got = media.read_video(out).frames_THWC
     assert np.abs(got.astype(int) - wanted).mean() < 3  # colours are stored at half resolution
 
 
-def test_a_painter_that_takes_smaller_limbs_gets_them_in_the_same_place(poses, tmp_path):
+def test_a_generator_that_takes_smaller_pose_maps_gets_them_in_the_same_place(poses, tmp_path):
     record = Record("clip", streams={"pose": str(poses / "sign0.pose")})
     videos = []
-    for limbs_px in (None, SIZE // 2):
-        out = tmp_path / f"{limbs_px}.mp4"
+    for pose_map_px in (None, SIZE // 2):
+        out = tmp_path / f"{pose_map_px}.mp4"
         settings = Generation(smooth=0, side_by_side=True)
-        generate_file(echo(limbs_px=limbs_px), record, out, settings, model_hash="m", quiet=True)
+        generate_file(echo(pose_map_px=pose_map_px), record, out, settings, model_hash="m", quiet=True)
         videos.append(media.read_video(out).frames_THWC[..., :SIZE, :].astype(float).max(-1))
     whole, half = (v.reshape(len(v), SIZE // 8, 8, -1, 8).mean((2, 4)).ravel() for v in videos)
     assert np.corrcoef(whole, half)[0, 1] > 0.95
@@ -138,14 +148,14 @@ def test_another_build_and_smoothing_change_what_is_painted(poses, tmp_path):
     target = asdict(body_proportions(joints_of(take(signer=3).pose())))
     record = Record("clip", streams={"pose": str(poses / "sign0.pose")}, signer="somebody")
     videos = {}
-    for name, painter, settings, who in (
+    for name, generator, settings, who in (
         ("plain", echo(target), Generation(smooth=0, retarget=False), record),
         ("retargeted", echo(target), Generation(smooth=0), record),
         ("smoothed", echo(target), Generation(smooth=1, retarget=False), record),
         ("own", echo(target), Generation(smooth=0), replace(record, signer="anna")),
         ("unknown", echo(), Generation(smooth=0), record),
     ):
-        generate_file(painter, who, tmp_path / f"{name}.mp4", settings, model_hash="m", quiet=True)
+        generate_file(generator, who, tmp_path / f"{name}.mp4", settings, model_hash="m", quiet=True)
         videos[name] = media.read_video(tmp_path / f"{name}.mp4").frames_THWC
     assert not np.array_equal(videos["retargeted"], videos["plain"])
     assert not np.array_equal(videos["smoothed"], videos["plain"])
@@ -236,14 +246,14 @@ def test_hands_that_openpose_saw_are_as_bright_as_mediapipes(tmp_path):
     )
     media.write_pose(tmp_path / "open.pose", pose)
     seen = []
-    painter = echo()
-    painter.paint = lambda limbs, identity=0: (seen.append(x) or stick_figure(x) for x in limbs)
+    generator = echo()
+    generator.paint = lambda pose_maps, identity=0: (seen.append(x) or stick_figure(x) for x in pose_maps)
     record = Record("open", streams={"pose": str(tmp_path / "open.pose")})
-    generate_file(painter, record, tmp_path / "open.mp4", Generation(), model_hash="m", quiet=True)
+    generate_file(generator, record, tmp_path / "open.mp4", Generation(), model_hash="m", quiet=True)
     brightest = np.stack(seen).max((0, 1, 2))
-    assert brightest[LIMBS.index("index")] > 240
-    assert brightest[LIMBS.index("face")] > 240
-    assert 90 < brightest[LIMBS.index("left_shoulder")] < 180
+    assert brightest[CHANNELS.index("index")] > 240
+    assert brightest[CHANNELS.index("face")] > 240
+    assert 90 < brightest[CHANNELS.index("left_shoulder")] < 180
 
 
 # --- a folder -----------------------------------------------------------------------------------------------------
@@ -347,6 +357,23 @@ def test_a_source_video_is_painted_by_the_pose_found_in_it(run, tmp_path, capsys
     assert len(list((out / "poses").rglob("*.pose"))) == 1
 
 
+def test_clips_of_two_corpora_that_share_an_id_are_refused_and_named(run, poses, tmp_path, capsys):
+    """Else one would silently take the other's place."""
+    for name, file in (("a", "sign0"), ("b", "sign1")):
+        record = Record("hello", streams={"pose": str(poses / f"{file}.pose")})
+        write_manifest(Manifest((record,), tmp_path / name), tmp_path / name)
+    both = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["generate", str(run), *both, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert all(words in said for words in ("'hello'", *both, "a folder each"))
+    single = poses / "sign0.pose"
+    (name,) = (r.id for r in read_inputs([str(single)]))
+    write_manifest(Manifest((Record(name, streams={"pose": str(single)}),), tmp_path / "c"), tmp_path / "c")
+    assert main(["generate", str(run), str(tmp_path / "c"), str(single), "--out", str(tmp_path / "out")]) == 2
+    assert name in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 # --- what cannot be -----------------------------------------------------------------------------------------------
 
 
@@ -371,7 +398,7 @@ def test_what_cannot_be_done_is_said(run, poses, tmp_path, capsys, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_a_painter_and_a_broken_single_file_fail(run, poses, tmp_path, capsys):
+def test_a_folder_without_a_generator_and_a_broken_single_file_fail(run, poses, tmp_path, capsys):
     assert main(["generate", str(poses), str(poses / "sign0.pose"), "--out", str(tmp_path / "x.mp4")]) == 1
     assert "no checkpoint at" in capsys.readouterr().err
     for name in ("bad.pose", "bad.mp4"):

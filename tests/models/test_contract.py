@@ -43,7 +43,7 @@ CASES = {
         {"n_classes": 7, "size_px": 32, "n_frames": 12, "patch_px": 8, "width": 32, "depth": 2, "heads": 2},
     ),
 }
-PAINTERS = {"painter", "pix2pix", "upscaled"}  # tests/models/test_painters.py
+GENERATORS = {"generator", "pix2pix", "upscaled"}  # tests/models/test_generators.py
 BLIND_TO_TIME = {"cnn_lstm, frame average"}
 NEEDS = {"video_transformer": "transformers"}
 
@@ -101,7 +101,7 @@ def pose_model():
 
 
 def test_every_architecture_has_a_case():
-    assert {architecture for architecture, _ in CASES.values()} == set(ARCHITECTURES) - PAINTERS
+    assert {architecture for architecture, _ in CASES.values()} == set(ARCHITECTURES) - GENERATORS
 
 
 def test_it_says_what_it_takes(model):

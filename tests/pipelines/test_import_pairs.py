@@ -16,7 +16,7 @@ from signloom.data.skeleton import INDEX, JOINTS, Joints
 from signloom.errors import InputError
 from signloom.pipelines.import_pairs import PairImport, import_pairs
 from signloom.streams.signer_crop import SignerCrop
-from signloom.transforms.pose_map import draw_limbs, stick_figure
+from signloom.transforms.pose_map import draw_pose_map, stick_figure
 
 HALF = (170, 160)  # rows, columns
 PHOTO = (6, 0, 154, 120)  # x0, y0, x1, y1: below it lies burned-in text
@@ -55,7 +55,7 @@ class Film:
             xy[0, INDEX[name]], present[0, INDEX[name]] = at, True
         joints = Joints(xy, present, 25.0)
         side = max(HALF)
-        skeleton = stick_figure(draw_limbs(joints, 0, np.eye(3), side))[: HALF[0], : HALF[1]]
+        skeleton = stick_figure(draw_pose_map(joints, 0, np.eye(3), side))[: HALF[0], : HALF[1]]
         photo = wall.copy()
         cv2.rectangle(photo, (int(x - half), int(y)), (int(x + half), 150), (120,) * 3, -1)
         for name, radius in (("nose", 9), ("left_wrist", 6), ("right_wrist", 6)):

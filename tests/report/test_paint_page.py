@@ -1,4 +1,4 @@
-"""The painter's sheet: well-formed, complete in itself, and without anybody's picture where that is asked."""
+"""The generator's sheet: well-formed, complete in itself, and without anybody's picture where that is asked."""
 
 from __future__ import annotations
 

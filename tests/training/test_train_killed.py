@@ -12,10 +12,10 @@ import pytest
 CODE = """
 import sys
 import torch
-from signloom import cli
-from signloom.learning import fit, paint
+from signloom.cli import main as cli
+from signloom.training import trainer
 torch.set_num_threads(1)
-fit.SAVE_EVERY_S = paint.SAVE_EVERY_S = 0.0
+trainer.SAVE_EVERY_S = 0.0
 sys.exit(cli.main(sys.argv[1:]))
 """
 SAME = ("checkpoint/model.safetensors", "checkpoint/config.json", "history.json", "split.json")
@@ -33,7 +33,7 @@ def test_killed_anywhere_it_ends_the_same(what, pose_corpus, painting_corpus, tm
     def command(run):
         if what == "recogniser":
             return ("train", pose_corpus, "--out", run, "--epochs", 12, "--batch-size", 4, "--seed", 3)
-        settings = ("--set", "inputs.size_px=64", "model.widths=[8,8,8,8]", "losses.critic_from=0.2")
+        settings = ("--set", "inputs.size_px=64", "model.widths=[8,8,8,8]", "losses.discriminators_from=0.2")
         return (
             "train",
             painting_corpus.root,

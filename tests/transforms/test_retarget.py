@@ -8,7 +8,6 @@ import pytest
 
 from signloom.data.skeleton import BODY_JOINTS, FACE_JOINTS, INDEX, JOINTS, PARTS, Joints, joints_of, shoulder_width_px
 from signloom.synthetic import LEXICON, Settings, Take, make_signer
-from signloom.transforms.pose_map import face_lines
 from signloom.transforms.retarget import (
     LIMIT,
     Proportions,
@@ -170,7 +169,7 @@ def test_outlines_move_with_the_face(pose, joints):
     line = moved_lines(ends[:, None], face_motion(joints, own, target))
     assert line[:, 0, :, :2] == pytest.approx(moved.xy_TJC[:, points[:2]], abs=1e-3)
     assert (line[..., 2] == 0.5).all()
-    outlines = face_lines(pose)
+    outlines = joints.lines_TN2C
     assert moved_lines(outlines, face_motion(joints, own, target)).shape == outlines.shape
     none = np.zeros((len(joints), 0, 2, 3))  # a pose without a face
     assert moved_lines(none, face_motion(joints, own, target)).shape == none.shape

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from signloom.errors import InputError
-from signloom.tasks.presets import AS_FILMED
+from signloom.tasks.recognise.recipes import AS_FILMED
 from signloom.transforms.video_augment import Draw, VideoAugment
 from signloom.transforms.video_input import TIME_CROPS, VideoInput, left_moves_more
 

@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from signloom.cli.options import add_budget, add_recipe, chosen_recipe
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Train and measure once per fold and seed; by default each signer is held out in turn."
@@ -18,19 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 Every run is resumed or reused when the same command is given again."""
     parser.add_argument("corpus", type=Path, help="a corpus folder made by `signloom prepare`")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
-    parser.add_argument(
-        "--recipe", type=_recipe, default="pose", help="what to train (default: pose); `--recipe help` lists them"
-    )
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="override settings, e.g. inputs.n_frames=24"
-    )
+    add_recipe(parser)
     parser.add_argument(
         "--folds", default="signer", choices=["signer", "signer-k-fold", "k-fold"], help="default: one fold per signer"
     )
     parser.add_argument("--k", type=int, default=5, help="number of folds for the k-fold schemes (default: 5)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--only", nargs="+", metavar="FOLD", help="run only these folds")
-    parser.add_argument("--epochs", type=int, help="make just so many epochs (a recipe's are prolonged for few clips)")
+    add_budget(parser)
     parser.add_argument(
         "--teacher", type=Path, metavar="CV", help="the crossval folder of recipe flow that recipe mars learns from"
     )
@@ -41,35 +38,18 @@ Every run is resumed or reused when the same command is given again."""
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
-def _recipe(name: str) -> str:
-    """``name``; "help" lists the recipes, whatever else is given."""
-    if name == "help":
-        from signloom.tasks.presets import describe_recipes
-
-        print(describe_recipes())
-        raise SystemExit(0)
-    return name
-
-
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from signloom.data.manifest import read_manifest
     from signloom.data.splits import folds
     from signloom.errors import InputError
+    from signloom.pipelines.crossval import cross_validate
     from signloom.report.page import write_report
     from signloom.report.text import summary_lines
     from signloom.runtime.atomic import write_json
-    from signloom.tasks.presets import changed, recipe_named
-    from signloom.tasks.recognise.run import cross_validate
+    from signloom.training.task import Given
 
     manifest = read_manifest(args.corpus)
-    recipe = recipe_named(args.recipe)
-    if args.epochs is not None:
-        recipe = replace(
-            recipe, schedule=replace(recipe.schedule, epochs=args.epochs, least_steps=0, steps_per_class=0)
-        )
-    recipe = changed(recipe, args.set)
+    recipe = chosen_recipe(args)
     chosen = folds(manifest, args.folds, k=args.k, seed=0, val=0.1)
     if args.only:
         names = [f.name for f in chosen]
@@ -78,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--only: no fold {', '.join(unknown)}; there are {', '.join(names)}")
         chosen = [f for f in chosen if f.name in args.only]
     scheme = {"signer": "leave-one-signer-out"}.get(args.folds, args.folds)
-    started = {"weights": args.weights, "teacher": args.teacher}
-    results = cross_validate(manifest, recipe, chosen, args.seeds, args.out, scheme=scheme, **started)
+    given = Given(args.weights, args.teacher)
+    results = cross_validate(manifest, recipe, chosen, args.seeds, args.out, scheme=scheme, given=given)
     file = write_json(args.out / "evaluation.json", results)
     page = write_report(results, args.out / "report.html", embed_clips=not args.no_clips)
     if args.json:

@@ -10,7 +10,7 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure a recogniser on one split of a corpus, with intervals, per signer and per class; or a painter's "
+        "Measure a recogniser on one split of a corpus, with intervals, per signer and per class; or a generator's "
         "pictures against the real ones. Several recognisers are compared on the same clips or, with --fuse, fused: "
         "one answer from all, with weights fitted on the validation clips."
     )
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom evaluate runs/rgb runs/flow runs/pose corpus/ --fuse --save runs/all   fuse them, and keep that
   signloom evaluate runs/all corpus/                                              a saved fusion is a run too
   signloom evaluate loso/rgb loso/pose corpus/ --fuse --out loso/both             fuse cross-validations, fold by fold
-  signloom evaluate runs/me signer/                    a painter: its pictures beside the real ones
+  signloom evaluate runs/me signer/                    a generator: its pictures beside the real ones
   signloom evaluate runs/me signer/ --lpips alexnet.pth lpips.pth --fid inception.pth   with weights of your own
 
 Runs that are compared or fused must have been trained on the same split. Scores are kept in the run folders
@@ -52,14 +52,14 @@ Runs that are compared or fused must have been trained on the same split. Scores
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="measure a painter's LPIPS too, with the weights in these files (.pth, .pt or .safetensors; give them "
+        help="measure a generator's LPIPS too, with the weights in these files (.pth, .pt or .safetensors; give them "
         "last): the convolutions of AlexNet or VGG-16 under torchvision's names, and LPIPS's linear layers",
     )
     parser.add_argument(
         "--fid",
         type=Path,
         metavar="FILE",
-        help="measure a painter's FID too, with the Inception-v3 weights in this file, the usual PyTorch port of "
+        help="measure a generator's FID too, with the Inception-v3 weights in this file, the usual PyTorch port of "
         "TensorFlow's",
     )
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
@@ -69,46 +69,52 @@ Runs that are compared or fused must have been trained on the same split. Scores
 def run(args: argparse.Namespace) -> int:
     from signloom.data.manifest import read_manifest
     from signloom.errors import InputError
-    from signloom.tasks.paint.run import is_painter
-    from signloom.tasks.recognise.fuse import fuse_crossvals, is_crossval, is_fusion
+    from signloom.tasks import task_of_run
+    from signloom.tasks.recognise.fuse import is_crossval, is_fusion
 
     if args.save and not args.fuse:
         raise InputError("--save keeps a fusion; it goes with --fuse")
     if args.fuse and len(args.run) < 2:
         raise InputError(f"--fuse needs at least two runs; got '{args.run[0]}' and the corpus '{args.corpus}'")
     corpus = read_manifest(args.corpus)
-    painters = [folder for folder in args.run if is_painter(folder)]
-    if painters and len(args.run) > 1:
-        raise InputError(f"'{painters[0]}' is a painter; painters are measured one at a time")
-    if painters:
-        return _painter(args, corpus)
-    if args.lpips or args.fid:
+    tasks = {folder: task_of_run(folder) for folder in args.run}
+    others = [folder for folder, task in tasks.items() if task not in (None, "recognise")]
+    if others and len(args.run) > 1:
+        raise InputError(f"'{others[0]}' names no signs; such runs are measured one at a time")
+    if (args.lpips or args.fid) and tasks[args.run[0]] != "paint":
         asked = "--lpips" if args.lpips else "--fid"
-        raise InputError(f"{asked} measures painted pictures, and '{args.run[0]}' is no painter; leave it out")
+        raise InputError(f"{asked} measures painted pictures, and '{args.run[0]}' paints none; leave it out")
     crossvals = [folder for folder in args.run if is_crossval(folder)]
     if crossvals:
-        single = [str(folder) for folder in args.run if folder not in crossvals]
-        if single:
-            raise InputError(
-                f"'{single[0]}' is no finished cross-validation, '{crossvals[0]}' is one; compare like with like"
-            )
-        if args.save:
-            raise InputError("--save goes with runs: in a cross-validation every fold has a fusion of its own")
-        if args.split or args.on != "test":
-            raise InputError("a cross-validation is measured on what each fold held out; leave --on and --split out")
-        results = fuse_crossvals(args.run, corpus, fuse=args.fuse)
-        return _tell(args, results, args.out, "fusion" if args.fuse else "comparison")
+        return _crossvals(args, corpus, crossvals)
     if len(args.run) > 1:
         return _several(args, corpus)
     return _fused(args, corpus) if is_fusion(args.run[0]) else _one(args, corpus)
+
+
+def _crossvals(args: argparse.Namespace, corpus: Any, crossvals: list[Path]) -> int:
+    from signloom.errors import InputError
+    from signloom.pipelines.crossval import fuse_crossvals
+    from signloom.tasks.recognise.evaluate import evaluation_of
+
+    single = [str(folder) for folder in args.run if folder not in crossvals]
+    if single:
+        raise InputError(
+            f"'{single[0]}' is no finished cross-validation, '{crossvals[0]}' is one; compare like with like"
+        )
+    if args.save:
+        raise InputError("--save goes with runs: in a cross-validation every fold has a fusion of its own")
+    if args.split or args.on != "test":
+        raise InputError("a cross-validation is measured on what each fold held out; leave --on and --split out")
+    results = fuse_crossvals(args.run, corpus, fuse=args.fuse)
+    return _tell(args, evaluation_of(results), args.out, "fusion" if args.fuse else "comparison")
 
 
 def _with_split(args: argparse.Namespace, corpus: Any) -> Any:
     """The corpus with the split asked for: by default the (first) run's own."""
     from dataclasses import replace
 
-    from signloom.data.splits import apply_split, read_split
-    from signloom.tasks.recognise.run import choose_split
+    from signloom.data.splits import apply_split, choose_split, read_split
 
     own = args.run[0] / "split.json"
     if args.split == "all":
@@ -118,93 +124,70 @@ def _with_split(args: argparse.Namespace, corpus: Any) -> Any:
     return choose_split(corpus, args.split or "given", seed=0)[0]
 
 
-EVERY_CLIP = {"detail": "every clip of the corpus"}
+def _about(args: argparse.Namespace) -> dict[str, Any]:
+    """What is said of the split beside what the run says of its own."""
+    return {"detail": "every clip of the corpus"} if args.split == "all" else {}
 
 
 def _one(args: argparse.Namespace, corpus: Any) -> int:
-    from dataclasses import replace
+    from signloom.tasks import load_predictor, task_named
 
-    from signloom.tasks.recognise.run import evaluate_run
-    from signloom.training.checkpoint import load_checkpoint
+    predictor = load_predictor(args.run[0])
+    kind = task_named(predictor.checkpoint.task)
+    options: dict[str, Any] = {}
+    if args.lpips or args.fid:
+        from signloom.metrics.fid import load_fid
+        from signloom.metrics.lpips import load_lpips
 
-    checkpoint = load_checkpoint(args.run[0])
-    corpus = _with_split(args, corpus)
-    if args.split == "all":
-        checkpoint = replace(checkpoint, split={**checkpoint.split, **EVERY_CLIP})
-    results = evaluate_run(checkpoint, corpus, args.on)
-    return _tell(args, results, args.out or args.run[0], f"evaluation-{args.on}")
-
-
-def _painter(args: argparse.Namespace, corpus: Any) -> int:
-    from signloom.metrics.fid import load_fid
-    from signloom.metrics.lpips import load_lpips
-    from signloom.report.text import painter_lines
-    from signloom.tasks.paint.run import evaluate_run, load_painter
-
-    out = args.out or args.run[0]
-    lpips = load_lpips(args.lpips) if args.lpips else None
-    fid = load_fid(args.fid) if args.fid else None
-    corpus = _with_split(args, corpus)
-    results = evaluate_run(
-        load_painter(args.run[0]), corpus, args.on, out, embed_clips=not args.no_clips, lpips=lpips, fid=fid
-    )
-    file, page = out / f"evaluation-{args.on}.json", out / "report.html"
-    if args.json:
-        shown = {key: results[key] for key in ("figures", "n_clips", "n_frames", "interval", "on", "model")}
-        print(json.dumps({**shown, "results": str(file), "report": str(page)}, ensure_ascii=False))
-    else:
-        print("\n".join(painter_lines(results)))
-        print(f"figures: {file}\nreport:  {page}")
-    return 0
+        options = {
+            "lpips": load_lpips(args.lpips) if args.lpips else None,
+            "fid": load_fid(args.fid) if args.fid else None,
+        }
+    evaluation = kind.evaluate(predictor, _with_split(args, corpus), args.on, about=_about(args), **options)
+    return _tell(args, evaluation, args.out or args.run[0], f"evaluation-{args.on}")
 
 
 def _fused(args: argparse.Namespace, corpus: Any) -> int:
-    from signloom.tasks.recognise.fuse import evaluate_fused, load_fusion
+    from signloom.tasks import load_predictor
+    from signloom.tasks.recognise.evaluate import evaluation_of
+    from signloom.tasks.recognise.fuse import evaluate_fused
 
-    model = load_fusion(args.run[0])
-    results = evaluate_fused(model, _with_split(args, corpus), args.on)
-    if args.split == "all":
-        results["split"] |= EVERY_CLIP
-    return _tell(args, results, args.out or args.run[0], f"evaluation-{args.on}")
+    results = evaluate_fused(load_predictor(args.run[0]), _with_split(args, corpus), args.on, about=_about(args))
+    return _tell(args, evaluation_of(results), args.out or args.run[0], f"evaluation-{args.on}")
 
 
 def _several(args: argparse.Namespace, corpus: Any) -> int:
+    from signloom.tasks.recognise.evaluate import evaluation_of
     from signloom.tasks.recognise.fuse import compare_runs, fuse_runs, open_runs, save_fusion
 
     runs = open_runs(args.run)
     corpus = _with_split(args, corpus)
     if args.fuse:
-        results, model = fuse_runs(runs, corpus, args.on)
+        results, model = fuse_runs(runs, corpus, args.on, about=_about(args))
+        if args.save:
+            save_fusion(model, args.save)
     else:
-        results = compare_runs(runs, corpus, args.on)
-    if args.split == "all":
-        results["split"] |= EVERY_CLIP
-    if args.save:
-        save_fusion(model, args.save)
+        results = compare_runs(runs, corpus, args.on, about=_about(args))
     name = f"evaluation-{args.on}" if args.fuse else f"comparison-{args.on}"
-    return _tell(args, results, args.out or args.save, name)
+    return _tell(args, evaluation_of(results), args.out or args.save, name)
 
 
-def _tell(args: argparse.Namespace, results: dict[str, Any], out: Path | None, name: str) -> int:
+def _tell(args: argparse.Namespace, evaluation: Any, out: Path | None, name: str) -> int:
     """Write figures and report into ``out``, where there is one, and print what was found."""
-    from signloom.report.page import write_report
-    from signloom.report.text import comparison_lines, summary_lines
     from signloom.runtime.atomic import write_json
 
-    evaluation = results["kind"] == "evaluation"
+    results = evaluation.results
     file = write_json(out / f"{name}.json", results) if out else None
-    page = write_report(results, out / "report.html", embed_clips=not args.no_clips) if out and evaluation else None
+    page = evaluation.page(out / "report.html", not args.no_clips) if out and evaluation.page else None
     if args.json:
-        shown = ("metrics", "per_signer", "split", "fusion", "cross_validation", "runs")
-        shown = shown if evaluation else ("split", "n_clips", "streams", "per_run", "warnings")
-        found = {key: results[key] for key in shown if key in results}
+        found = {key: results[key] for key in evaluation.shown if key in results}
         places = {key: str(path) for key, path in (("results", file), ("report", page)) if path}
         print(json.dumps(found | places, ensure_ascii=False))
         return 0
-    print("\n".join(summary_lines(results) if evaluation else comparison_lines(results)))
+    print("\n".join(evaluation.lines))
     if file:
         print(f"figures: {file}" + (f"\nreport:  {page}" if page else ""))
-    elif evaluation:
+    elif evaluation.page:
         print("Nothing was written; for the report give --out FOLDER")
     if args.save:
         print(f"fusion:  {args.save}")

@@ -12,8 +12,8 @@ from signloom.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Paint a signer from poses, frame by frame, with a painter that `signloom train --recipe paint` made. Poses of "
-        "other signers are brought to the proportions of the painter's; of a source video the pose is found first."
+        "Paint a signer from poses, frame by frame, with a generator that `signloom train --recipe paint` made. Poses "
+        "of others are brought to the proportions of the one who is painted; of a source video the pose is found first."
     )
     parser.epilog = """examples:
   signloom generate runs/me hello.pose --out hello.mp4
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 Into a folder, files are named after the clip and a hash of what shapes them: the same command again makes only what is
 missing. The folder is a corpus (manifest.jsonl) of its own. Every video says in its metadata that it is generated, from
-which input and by which painter. With --json, one JSON object per clip: {"id", "video", "n_frames", "fps"}, or {"id",
+which input and by which generator. With --json, one JSON object per clip: {"id", "video", "n_frames", "fps"}, or {"id",
 "error", "reason"} for one that failed (exit code 3)."""
     parser.add_argument("run", type=Path, help="a run folder made by `signloom train --recipe paint`")
     parser.add_argument("inputs", nargs="+", help="corpora, .pose or video files, folders, or glob patterns")
@@ -36,7 +36,7 @@ which input and by which painter. With --json, one JSON object per clip: {"id", 
         "--smooth", type=float, default=0.4, metavar="STRENGTH", help="calm the pose, 0 (off) to 1 (default: 0.4)"
     )
     parser.add_argument("--no-retarget", action="store_true", help="keep the source signer's proportions")
-    parser.add_argument("--identity", metavar="N|NAME", help="whom to paint, of a painter of several signers")
+    parser.add_argument("--identity", metavar="N|NAME", help="whom to paint, of a generator of several signers")
     parser.add_argument("--fps", type=float, help="frames per second (default: the pose's)")
     parser.add_argument(
         "--sharpen", type=float, default=0.0, metavar="AMOUNT", help="unsharp mask, e.g. 0.5 (default: 0)"
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.media import content_hash
     from signloom.pipelines.generate import Generation, generate_corpus, identity_of, read_inputs
     from signloom.sources.listing import VIDEO_SUFFIXES
-    from signloom.tasks.paint.run import load_painter
+    from signloom.tasks.paint.predict import load_generator
     from signloom.training.checkpoint import weights_file
 
     if args.out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"}:
@@ -58,24 +58,25 @@ def run(args: argparse.Namespace) -> int:
     manifest = read_inputs(args.inputs, args.split)
     if args.out.suffix.lower() == ".mp4" and len(manifest) > 1:
         raise InputError(f"--out '{args.out}' is one file, and there are {len(manifest)} clips; give a folder")
-    painter = load_painter(args.run)
+    generator = load_generator(args.run)
     settings = Generation(
         smooth=args.smooth,
         retarget=not args.no_retarget,
-        identity=identity_of(painter, args.identity),
+        identity=identity_of(generator, args.identity),
         fps=args.fps,
         sharpen=args.sharpen,
         side_by_side=args.side_by_side,
     )
-    if settings.retarget and not painter.inputs.proportions[settings.identity]:
+    if settings.retarget and not generator.inputs.proportions[settings.identity]:
         print(
-            "the painter learnt from stick figures and knows no proportions: poses are not retargeted", file=sys.stderr
+            "the generator learnt from stick figures and knows no proportions: poses are not retargeted",
+            file=sys.stderr,
         )
     model_hash = content_hash(weights_file(args.run))
     if args.out.suffix.lower() == ".mp4":
-        return _one_file(args, painter, manifest, settings, model_hash)
+        return _one_file(args, generator, manifest, settings, model_hash)
     corpus, outcomes = generate_corpus(
-        painter, manifest, args.out, settings, model_hash=model_hash, workers=args.workers, quiet=args.json
+        generator, manifest, args.out, settings, model_hash=model_hash, workers=args.workers, quiet=args.json
     )
     failed = [o for o in outcomes if not o.ok]
     if args.json:
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     return (1 if len(failed) == len(outcomes) else 3) if failed else 0
 
 
-def _one_file(args: argparse.Namespace, painter, manifest, settings, model_hash: str) -> int:
+def _one_file(args: argparse.Namespace, generator, manifest, settings, model_hash: str) -> int:
     import tempfile
 
     from signloom.errors import MediaError
@@ -112,7 +113,7 @@ def _one_file(args: argparse.Namespace, painter, manifest, settings, model_hash:
         (record,), failed = find_poses(manifest, Path(scratch), workers=1, quiet=True)
         if failed:
             raise MediaError(str(failed[record.id].message), str(failed[record.id].reason))
-        about = generate_file(painter, record, args.out, settings, model_hash=model_hash, quiet=args.json)
+        about = generate_file(generator, record, args.out, settings, model_hash=model_hash, quiet=args.json)
     if args.json:
         print(json.dumps({"id": record.id, "video": str(args.out), **about}, ensure_ascii=False))
     else:

@@ -18,12 +18,13 @@ VERBS = {
     "prepare": "make poses, resized frames and optical flow of a folder or list of sign videos",
     "split": "divide a corpus into train, val and test by signer, source or at random; refuse leaks",
     "shard": "write a prepared corpus as large tar files, to train on very many clips",
-    "train": "train a recogniser on a prepared corpus",
-    "evaluate": "measure a recogniser on a split, with intervals and an HTML report; compare or fuse several",
+    "train": "train a recogniser, or a generator that paints a signer, on a prepared corpus",
+    "evaluate": "measure a run on a split, with intervals and an HTML report; compare or fuse several",
     "crossval": "leave-one-signer-out or k-fold: train and measure once per fold and seed",
     "predict": "name the sign in raw video files",
     "generate": "paint a signer from poses: .pose files or source video in, video out",
-    "export": "write a painter as an ONNX file, for other runtimes, phones and browsers",
+    "export": "write a model as an ONNX file, for other runtimes, phones and browsers",
+    "info": "what a run or corpus is, what it was made of, how good it is, and what it needs",
     "bench": "measure speed on this machine",
 }
 

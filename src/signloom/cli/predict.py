@@ -30,26 +30,31 @@ With --json, one JSON object per file: {"file", "label", "confidence", "top": [[
 
 def run(args: argparse.Namespace) -> int:
     import tempfile
-    from functools import partial
 
     import numpy as np
 
-    from signloom.pipelines.prepare import manifest_of_files
+    from signloom.data.manifest import manifest_of_files
+    from signloom.errors import InputError
+    from signloom.pipelines.predict import predict_files
     from signloom.runtime.workers import default_workers
-    from signloom.tasks.recognise.fuse import is_fusion, load_fusion, predict_fused
-    from signloom.tasks.recognise.run import collect_files, predict_files
-    from signloom.training.checkpoint import load_checkpoint
+    from signloom.sources.listing import collect_files
+    from signloom.tasks import load_predictor
 
-    if is_fusion(args.run):
-        predict = partial(predict_fused, load_fusion(args.run))
-    else:
-        predict = partial(predict_files, load_checkpoint(args.run))
+    if args.top < 1:
+        raise InputError(f"--top: got {args.top}, expected 1 or more")
+    predictor = load_predictor(args.run)
+    if not hasattr(predictor, "labels"):
+        raise InputError(
+            f"'{args.run}' is a generator, which names no signs. Use: signloom generate {args.run} …; or give a run "
+            "of a recogniser"
+        )
     paths = collect_files(args.videos)
     with tempfile.TemporaryDirectory(prefix="signloom-") as scratch:
-        scores, outcomes = predict(
+        scores, outcomes = predict_files(
+            predictor,
             paths,
             args.cache or Path(scratch),
-            workers=args.workers or min(default_workers(), len(paths)),
+            workers=min(default_workers(), len(paths)) if args.workers is None else args.workers,
             timeout_s=args.timeout_s,
             quiet=args.json or len(paths) == 1,
         )

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from signloom.cli.options import recipe_name
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -28,7 +30,9 @@ after an interruption and it goes on where it was. Then: signloom predict runs/m
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source (repeatable)"
     )
-    parser.add_argument("--recipe", default="pose", help="what to train (default: pose); see `train --recipe help`")
+    parser.add_argument(
+        "--recipe", type=recipe_name, default="pose", help="what to train (default: pose); `--recipe help` lists them"
+    )
     parser.add_argument("--split", default="auto", help="see `signloom train --help`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="override the recipe's number of epochs")
@@ -40,12 +44,17 @@ after an interruption and it goes on where it was. Then: signloom predict runs/m
 
 def run(args: argparse.Namespace) -> int:
     from signloom.errors import InputError
-    from signloom.tasks.presets import recipe_named
+    from signloom.tasks import recipe_named, task_of
 
     recipe = recipe_named(args.recipe)
-    if recipe.task == "distil-flow":
+    if task_of(recipe).name != "recognise":
         raise InputError(
-            f"recipe '{recipe.name}' learns from a flow network that must be trained first; train both with "
+            f"recipe '{recipe.name}' names no signs; prepare and train it step by step: signloom prepare … --streams "
+            f"pose signer, then signloom train … --recipe {recipe.name}"
+        )
+    if recipe.loss == "distil":
+        raise InputError(
+            f"recipe '{recipe.name}' learns from another network that must be trained first; train both with "
             f"`signloom train` (--recipe flow, then --recipe {recipe.name} --teacher)"
         )
     _check_signers(args)
@@ -53,12 +62,12 @@ def run(args: argparse.Namespace) -> int:
     prepare = ["prepare", args.videos, "--out", corpus, "--source", args.source]
     train = ["train", corpus, "--out", model, "--recipe", args.recipe, "--split", args.split, "--seed", args.seed]
     evaluate = ["evaluate", model, corpus, "--out", args.out]
-    prepare += ["--streams", *recipe.streams, *recipe.lesson_streams]
+    prepare += ["--streams", *recipe.streams, *recipe.auxiliary_streams]
     prepare += ["--pattern", args.pattern] if args.pattern else []
     prepare += [word for option in args.option for word in ("--option", option)]
-    prepare += ["--workers", args.workers] if args.workers else []
-    prepare += ["--shorter-px", args.shorter_px] if args.shorter_px else []
-    train += ["--epochs", args.epochs] if args.epochs else []
+    prepare += ["--workers", args.workers] if args.workers is not None else []
+    prepare += ["--shorter-px", args.shorter_px] if args.shorter_px is not None else []
+    train += ["--epochs", args.epochs] if args.epochs is not None else []
     evaluate += ["--no-clips"] if args.no_clips else []
     began = time.monotonic()
     worst = 0

@@ -38,8 +38,8 @@ gives the same bytes; a killed run goes on where it was. shards.json is written 
 
 def run(args: argparse.Namespace) -> int:
     from signloom.data.manifest import read_manifest
+    from signloom.data.splits import choose_split
     from signloom.pipelines.shard import shard_corpus
-    from signloom.tasks.recognise.run import choose_split
 
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
     for note in split.details.get("notes", []):

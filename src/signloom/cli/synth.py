@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        rate = sum(o.value["n_frames"] for o in made) / max(seconds, 1e-9)
+        rate = sum(o.value["n_frames"] for o in made if o.value is not None) / max(seconds, 1e-9)
         print(
             f"{args.out}: {summary['clips']} clips ({summary['frames']} frames) of {args.signs} invented signs by "
             f"{args.signers} signers; {len(made)} made now in {seconds:.0f} s ({rate:.0f} frames/s)"

@@ -23,13 +23,16 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from signloom.data.manifest import SPLITS
 from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.media import HeldFile
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.hashing import fingerprint_hash
+
+if TYPE_CHECKING:
+    from signloom.data.corpus import ShardedClips
 
 FORMAT = "signloom-shards"
 FORMAT_VERSION = 1
@@ -107,6 +110,20 @@ class Shards:
         """Write the split file that was kept with the shards as ``file``, atomically."""
         with atomic_write(file) as tmp:
             shutil.copyfile(self.root / SPLIT_FILE, tmp)
+
+    def has_stream(self, stream: str) -> bool:
+        """Whether the clips have ``stream``."""
+        return stream in self.streams
+
+    def clips(self, split: str) -> ShardedClips:
+        """The clips of one split, looked up when they are asked for."""
+        from signloom.data.corpus import ShardedClips
+
+        return ShardedClips(self, split)
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint and a report say about the corpus in these shards."""
+        return {**self.corpus, "root": str(self.root.resolve()), "streams": dict(self.streams)}
 
     def identity(self) -> str:
         """Identifies the clips, their contents and their order."""

@@ -766,6 +766,41 @@ def apply_split(manifest: Manifest, split: Split, *, allow_changed: bool = False
     return replace(manifest, records=records, meta={**manifest.meta, "split": info})
 
 
+def choose_split(manifest: Manifest, wanted: str, *, seed: int = 0, scheme: str = "signer") -> tuple[Manifest, Split]:
+    """Give the corpus the split a user asked for: a split file, a scheme, "given" or "auto".
+
+    "auto" is the corpus's own split where it has one, else ``scheme``. Where that is "random", signs do not matter (to
+    a generator of one signer, say): a corpus with one take of each has clips to spare for a test all the same.
+    """
+    if wanted == "auto":
+        wanted = "given" if any(r.split for r in manifest) else scheme
+    if wanted == scheme == "random":
+        unlabelled = replace(manifest, records=tuple(replace(r, label=None) for r in manifest))
+        divided = assign_split(unlabelled, wanted, seed=seed)
+        records = tuple(replace(r, split=d.split) for r, d in zip(manifest, divided))
+        manifest = replace(manifest, records=records, meta=divided.meta)
+        return manifest, split_of(manifest)
+    if wanted in SCHEMES:
+        # Two or three signers are too few to spend one on validation: its clips then come from the training signers.
+        few = wanted == "signer" and len(manifest.signers) < 4
+        manifest = assign_split(manifest, wanted, seed=seed, val_by="clip" if few else None)
+        return manifest, split_of(manifest)
+    if not Path(wanted).exists():
+        raise InputError(f"--split: '{wanted}' is neither a file nor one of auto, {', '.join(SCHEMES)}")
+    split = read_split(wanted)
+    return apply_split(manifest, split), split
+
+
+SCHEME_WORDS = {"signer": "signer-disjoint", "source": "source-disjoint", "random": "random", "given": "given"}
+
+
+def describe_split(split: Split) -> dict[str, Any]:
+    """What a checkpoint and a report say about a split."""
+    held_out = split.details.get("held_out")
+    described = {"scheme": SCHEME_WORDS.get(split.scheme, split.scheme)}
+    return {**described, "detail": f"held out: {', '.join(held_out)}"} if held_out else described
+
+
 def _roots_hash(manifest: Manifest) -> str:
     """The corpus hash without derived clips, so that augmenting a corpus does not spoil its split."""
     return manifest.where(lambda r: r.parent is None).corpus_hash()

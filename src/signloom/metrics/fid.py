@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signloom.data.weights import load_part, read_tensors
 from signloom.errors import CheckpointError
-from signloom.training.reference import load_part, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

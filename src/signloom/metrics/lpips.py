@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from signloom.data.weights import load_part, read_tensors
 from signloom.errors import CheckpointError
-from signloom.training.reference import load_part, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

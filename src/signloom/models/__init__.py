@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 ARCHITECTURES = {
     # name in a checkpoint: (module, model class, config class)
     "cnn_lstm": ("signloom.models.cnn_lstm", "CnnLstm", "CnnLstmConfig"),
+    "generator": ("signloom.models.generator", "Generator", "GeneratorConfig"),
     "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
-    "painter": ("signloom.models.generator", "Painter", "PainterConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
     "upscaled": ("signloom.models.upscaled", "Upscaled", "UpscaledConfig"),
@@ -25,3 +25,25 @@ def build(architecture: str, config: Mapping[str, Any]) -> Any:
     module = import_module(module_name)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     return getattr(module, model_name)(getattr(module, config_name)(**values))
+
+
+# What checkpoints of signloom 0.1 call things: architectures, fields of their configs, and parts of their weights.
+OLD_ARCHITECTURES = {"painter": "generator"}
+OLD_FIELDS = {"n_limbs": "n_channels", "usual": "template", "painter": "generator"}
+OLD_PARTS = {"usual": "template", "usual_stem": "template_stem", "painter": "generator"}
+
+
+def renamed(architecture: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any], Callable[[str], str]]:
+    """Architecture and config fields by today's names, and a function that gives a tensor's name of today."""
+
+    def fields(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {OLD_FIELDS.get(k, k): v for k, v in values.items()}
+
+    settings = fields(config)
+    if isinstance(inner := settings.get("generator"), (list, tuple)):  # an enlarged one holds the config of the small
+        settings["generator"] = tuple(fields(dict(inner)).items())
+
+    def tensor(name: str) -> str:
+        return ".".join(OLD_PARTS.get(part, part) for part in name.split("."))
+
+    return OLD_ARCHITECTURES.get(architecture, architecture), settings, tensor

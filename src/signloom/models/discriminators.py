@@ -1,4 +1,4 @@
-"""Critics: networks that tell a real picture from a painted one, patch by patch, each picture by itself."""
+"""Discriminators: networks that tell a real picture from a painted one, patch by patch, each picture by itself."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 @dataclass(frozen=True)
-class PatchCriticConfig:
-    """``channels`` seen: 3 of the picture and those of the limbs. ``n_layers`` halvings, from ``width`` channels on."""
+class PatchDiscriminatorConfig:
+    """``channels`` seen: 3 of the picture, the rest of the pose map; ``n_layers`` halvings from ``width`` on."""
 
     channels: int = 21
     width: int = 32
     n_layers: int = 3
 
 
-class PatchCritic(nn.Module):
+class PatchDiscriminator(nn.Module):
     """(B, C, H, W) → a logit for each patch, (B, 1, h, w); ``with_features`` also what each layer sees.
 
     Spectral norm keeps it from running away (Miyato et al. 2018, https://arxiv.org/abs/1802.05957); there is no other
     norm. With three layers a patch spans 30 pixels, about a finger's length in a hand that was cut out.
     """
 
-    def __init__(self, config: PatchCriticConfig):
+    def __init__(self, config: PatchDiscriminatorConfig):
         super().__init__()
         self.config = config
         widths = [config.channels, *(config.width * 2**n for n in range(config.n_layers))]

@@ -2,7 +2,7 @@
 
 Carreira and Zisserman, "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset", CVPR 2017. Layers carry
 the names of the usual PyTorch port, and padding follows TensorFlow's SAME rule as the original does, so that weights
-published for that port (Kinetics, WLASL) give the same logits here; see ``signloom.training.reference``.
+published for that port (Kinetics, WLASL) give the same logits here; see ``signloom.data.weights``.
 """
 
 from __future__ import annotations

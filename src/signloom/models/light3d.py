@@ -111,7 +111,8 @@ class Light3D(nn.Module):
         t = x.shape[1]
         x = torch.relu_(self.stem_norm(x.flatten(0, 1)))
         heat = None
-        for number, stage in enumerate(self.stages):
+        stages: Any = self.stages
+        for number, stage in enumerate(stages):
             for block in stage:
                 x = block(x, t)
             if number == 0 and self.locate is not None:

@@ -20,21 +20,21 @@ EPS = 1e-3  # Keras's
 
 @dataclass(frozen=True)
 class Pix2PixConfig:
-    """``palette`` is the colour of each limb in the stick figure, RGB from 0 to 1; the published size is 256 px.
+    """``palette`` is the colour of each channel in the stick figure, RGB from 0 to 1; the published size is 256 px.
 
     With several ``n_identities`` each is told by the colour of the stick figure's background, as published.
     """
 
     size_px: int = 256
-    n_limbs: int = 18
+    n_channels: int = 18
     n_identities: int = 1
     palette: tuple[tuple[float, float, float], ...] = ()
 
     def __post_init__(self):
         if self.size_px != 256:
             raise ValueError(f"size_px: got {self.size_px}; pix2pix as published paints 256 px and nothing else")
-        if self.palette and len(self.palette) != self.n_limbs:
-            raise ValueError(f"palette: got {len(self.palette)} colours for {self.n_limbs} limbs")
+        if self.palette and len(self.palette) != self.n_channels:
+            raise ValueError(f"palette: got {len(self.palette)} colours for {self.n_channels} channels")
 
 
 def _init(module: nn.Module) -> None:
@@ -42,7 +42,7 @@ def _init(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-class _Norm(nn.BatchNorm2d):
+class _Norm(nn.Module):
     """Batch norm as the published system has it: batches of one, and the batch's own statistics in use as well.
 
     So each picture is normalised by itself, here in batches of any size. The innermost layer has a single pixel, of
@@ -51,19 +51,23 @@ class _Norm(nn.BatchNorm2d):
     published count has it. The running statistics are kept for foreign weights; nothing reads them.
     """
 
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
     def forward(self, x: Tensor) -> Tensor:
         mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), unbiased=False, keepdim=True)
-        return (x - mean) * (var + self.eps).rsqrt() * self.weight[:, None, None] + self.bias[:, None, None]
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return _Norm(channels, eps=EPS)
+        return (x - mean) * (var + EPS).rsqrt() * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 class Pix2Pix(nn.Module):
-    """Limbs (B, L, 256, 256) from 0 to 1 → a picture (B, 3, 256, 256) from 0 to 1; a state is passed through."""
+    """A pose map (B, L, 256, 256) from 0 to 1 → a picture (B, 3, 256, 256) from 0 to 1; a state is passed through."""
 
-    takes = "limbs"
+    takes = "pose_map"
+    palette: Tensor
 
     def __init__(self, config: Pix2PixConfig):
         super().__init__()
@@ -74,27 +78,29 @@ class Pix2Pix(nn.Module):
         n_in = 3
         for k, width in enumerate(down):
             conv = nn.Conv2d(n_in, width, 4, stride=2, padding=1, bias=False)
-            self.down.append(nn.Sequential(conv, _norm(width)) if k else nn.Sequential(conv))
+            self.down.append(nn.Sequential(conv, _Norm(width)) if k else nn.Sequential(conv))
             n_in = width
         self.up = nn.ModuleList()
         for k, width in enumerate(up):
             n_in = down[-1] if k == 0 else up[k - 1] + down[-1 - k]
-            conv = nn.ConvTranspose2d(n_in, width, 4, stride=2, padding=1, bias=False)
-            self.up.append(nn.Sequential(conv, _norm(width), nn.Dropout(0.5 if k < 3 else 0.0)))
+            wider = nn.ConvTranspose2d(n_in, width, 4, stride=2, padding=1, bias=False)
+            self.up.append(nn.Sequential(wider, _Norm(width), nn.Dropout(0.5 if k < 3 else 0.0)))
         self.last = nn.ConvTranspose2d(up[-1] + down[0], 3, 4, stride=2, padding=1)
         self.apply(_init)
         self.register_buffer("palette", _palette(config), persistent=False)
 
-    def stick_figure(self, limbs_BLHW: Tensor, identity_B: Tensor | None = None) -> Tensor:
-        """The limbs in colours, (B, 3, H, W) from 0 to 1: where limbs cross, the brightest shows."""
-        figure = _stick_figure(limbs_BLHW, self.palette)
+    def stick_figure(self, pose_map_BLHW: Tensor, identity_B: Tensor | None = None) -> Tensor:
+        """The pose map in colours, (B, 3, H, W) from 0 to 1: where limbs cross, the brightest shows."""
+        figure = _stick_figure(pose_map_BLHW, self.palette)
         if self.config.n_identities > 1:
-            colours = _identity_colours(self.config.n_identities, limbs_BLHW)
+            colours = _identity_colours(self.config.n_identities, pose_map_BLHW)
             figure = torch.maximum(figure, colours[:1] if identity_B is None else colours[identity_B])
         return figure
 
-    def forward(self, limbs_BLHW: Tensor, state: None = None, identity_B: Tensor | None = None) -> tuple[Tensor, None]:
-        x = self.stick_figure(limbs_BLHW, identity_B) * 2 - 1
+    def forward(
+        self, pose_map_BLHW: Tensor, state: None = None, identity_B: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        x = self.stick_figure(pose_map_BLHW, identity_B) * 2 - 1
         levels = []
         for down in self.down:
             x = F.leaky_relu(down(x), 0.3)  # Keras's slope
@@ -106,7 +112,9 @@ class Pix2Pix(nn.Module):
 
 
 class PatchGAN(nn.Module):
-    """Picture and limbs (seen as a stick figure), (B, 3 + L, 256, 256) → a logit for each of 30 × 30 patches."""
+    """Picture and pose map (seen as a stick figure), (B, 3 + L, 256, 256) → a logit for each of 30 × 30 patches."""
+
+    palette: Tensor
 
     def __init__(self, config: Pix2PixConfig):
         super().__init__()
@@ -115,8 +123,8 @@ class PatchGAN(nn.Module):
         self.down = nn.ModuleList()
         for k, (n_in, n_out) in enumerate(pairwise(widths)):
             conv = nn.Conv2d(n_in, n_out, 4, stride=2, padding=1, bias=False)
-            self.down.append(nn.Sequential(conv, _norm(n_out)) if k else nn.Sequential(conv))
-        self.wide = nn.Sequential(nn.Conv2d(256, 512, 4, padding=1, bias=False), _norm(512))
+            self.down.append(nn.Sequential(conv, _Norm(n_out)) if k else nn.Sequential(conv))
+        self.wide = nn.Sequential(nn.Conv2d(256, 512, 4, padding=1, bias=False), _Norm(512))
         self.verdict = nn.Conv2d(512, 1, 4, padding=1)
         self.apply(_init)
 
@@ -131,11 +139,11 @@ class PatchGAN(nn.Module):
 
 
 def _palette(config: Pix2PixConfig) -> Tensor:
-    return torch.tensor([list(colour) for colour in config.palette] or [[1.0, 1.0, 1.0]] * config.n_limbs)
+    return torch.tensor([list(colour) for colour in config.palette] or [[1.0, 1.0, 1.0]] * config.n_channels)
 
 
-def _stick_figure(limbs_BLHW: Tensor, palette_LC: Tensor) -> Tensor:
-    value, strongest = limbs_BLHW.max(1)
+def _stick_figure(pose_map_BLHW: Tensor, palette_LC: Tensor) -> Tensor:
+    value, strongest = pose_map_BLHW.max(1)
     return (palette_LC[strongest] * value[..., None]).permute(0, 3, 1, 2)
 
 

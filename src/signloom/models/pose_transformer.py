@@ -11,6 +11,7 @@ with few signers what one network makes of a new signer is partly luck.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -117,6 +118,10 @@ class Member(nn.Module):
         nn.init.trunc_normal_(self.place, std=0.02)
 
     def forward(self, parts: dict[str, tuple[Tensor, Tensor, Tensor]], mask_BT: Tensor) -> Tensor:
+        return self.head(self.features(parts, mask_BT))
+
+    def features(self, parts: dict[str, tuple[Tensor, Tensor, Tensor]], mask_BT: Tensor) -> Tensor:
+        """What is pooled over time before the head, (B, 2 · width)."""
         c = self.config
         encoded = [self._kept(self.body(*parts["body"]))]
         for side in ("right_hand", "left_hand"):
@@ -134,7 +139,7 @@ class Member(nn.Module):
         keep = mask.unsqueeze(-1)
         mean = (h * keep).sum(1) / keep.sum(1).clamp(min=1)
         weight = self.weigh(h).masked_fill(~keep, float("-inf")).softmax(1)
-        return self.head(torch.cat([mean, (h * weight).sum(1)], dim=-1))
+        return torch.cat([mean, (h * weight).sum(1)], dim=-1)
 
     def _kept(self, x_BTX: Tensor) -> Tensor:
         """In training, ``x`` with some clips' all zero; in use, ``x``. See ``part_dropout``."""
@@ -155,6 +160,7 @@ class PoseTransformer(nn.Module):
 
     takes: ClassVar[str] = "pose"
     streams = ("pose",)
+    parents: Tensor
 
     def __init__(self, config: PoseTransformerConfig):
         super().__init__()
@@ -163,19 +169,32 @@ class PoseTransformer(nn.Module):
         self.members = nn.ModuleList(Member(config) for _ in range(config.members))
 
     def forward(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
+        parts = self._parts(pose_BTJC, present_BTJ, mask_BT)
+        logits_BMK = torch.stack([member(parts, mask_BT) for member in self.members], dim=1)
+        if self.training:
+            return logits_BMK
+        return torch.logsumexp(logits_BMK.float().log_softmax(-1), dim=1) - math.log(self.config.members)
+
+    def features(self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor) -> Tensor:
+        """What the members found before they name the sign, side by side: (B, members · 2 · width)."""
+        parts = self._parts(pose_BTJC, present_BTJ, mask_BT)
+        return torch.cat([member.features(parts, mask_BT) for member in self._each()], dim=-1)
+
+    def _each(self) -> Iterator[Member]:
+        return (member for member in self.members if isinstance(member, Member))
+
+    def _parts(
+        self, pose_BTJC: Tensor, present_BTJ: Tensor, mask_BT: Tensor
+    ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         c = self.config
         present_BTJ = present_BTJ & mask_BT.unsqueeze(-1)
         x = pose_BTJC * present_BTJ.unsqueeze(-1)
-        parts = {
+        return {
             "body": self._body(x, present_BTJ),
             "right_hand": self._hand(x, present_BTJ, c.right_hand, 1.0),
             "left_hand": self._hand(x, present_BTJ, c.left_hand, -1.0),
             "face": self._face(x, present_BTJ),
         }
-        logits_BMK = torch.stack([member(parts, mask_BT) for member in self.members], dim=1)
-        if self.training:
-            return logits_BMK
-        return torch.logsumexp(logits_BMK.float().log_softmax(-1), dim=1) - math.log(c.members)
 
     # Each gives (features (B, T, P, F), present (B, T, P), extra features of the part as a whole (B, T, E)).
 

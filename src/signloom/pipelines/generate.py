@@ -1,4 +1,4 @@
-"""Poses into video of a signer: what drives a painter, how it is made to fit, and the corpus that comes out."""
+"""Poses into video of a signer: what drives a generator, how it is made to fit, and the corpus that comes out."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import numpy as np
 
 import signloom
 from signloom import media
-from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
+from signloom.data.failures import FAILURES_FILE, read_failures
+from signloom.data.manifest import FILE_NAME, Manifest, Record, manifest_of_files, read_manifest, write_manifest
 from signloom.data.skeleton import PARTS, Joints, joints_of, resample
 from signloom.errors import InputError, MediaError, MissingStreamError, SignloomError
-from signloom.pipelines.prepare import FAILURES_FILE, Preparation, manifest_of_files, prepare_corpus, read_failures
+from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
 from signloom.runtime.progress import Progress
 from signloom.runtime.workers import Job, Outcome, map_clips
-from signloom.streams.signer_crop import SignerCrop
-from signloom.tasks.paint.run import GENERATED, Painter, resized
-from signloom.tasks.recognise.run import collect_files
+from signloom.sources.listing import collect_files
+from signloom.tasks.paint.data import resized
+from signloom.tasks.paint.predict import GENERATED, GeneratorPredictor
 from signloom.transforms import pose_map as drawn
 from signloom.transforms import retarget as build
 from signloom.transforms.geometry import scaling
@@ -34,7 +35,7 @@ from signloom.transforms.retarget import Proportions, common_proportions, face_m
 VERSION = 1
 SOURCE = "generated"  # what the manifest of a generated corpus says where it comes from
 _POSES = "poses"  # the folder, below the output's, of poses found in source videos
-# OpenPose's confidence runs up to about .9 for a body and less for a hand; MediaPipe's, with which painters learn how
+# OpenPose's confidence runs up to about .9 for a body and less for a hand; MediaPipe's, with which generators learn how
 # bright a limb is, is near 1 for what is seen.
 _OPENPOSE_SURE, _OPENPOSE_SEEN = 0.5, 0.1
 
@@ -43,10 +44,10 @@ _OPENPOSE_SURE, _OPENPOSE_SEEN = 0.5, 0.1
 class Generation:
     """How poses become video.
 
-    ``smooth`` is the strength of :class:`~signloom.transforms.pose_smooth.PoseSmooth`; ``retarget`` brings other signers'
-    poses to the proportions of the painter's; ``identity`` is the number of its signer who is painted. ``fps`` None
-    keeps the pose's rate. ``sharpen`` is how much of what a slight blur takes away is added again. ``side_by_side``
-    shows the pose on the left and the real picture, where there is one, on the right.
+    ``smooth`` is the strength of :class:`~signloom.transforms.pose_smooth.PoseSmooth`; ``retarget`` brings poses of
+    others to the proportions of the signer who is painted, the generator's number ``identity``. ``fps`` None keeps the
+    pose's rate. ``sharpen`` is how much of what a slight blur takes away is added again. ``side_by_side`` shows the
+    pose on the left and the real picture, where there is one, on the right.
     """
 
     smooth: float = 0.4
@@ -65,19 +66,19 @@ class Generation:
             raise InputError(f"fps: got {self.fps:g}, expected 1 to 120")
 
 
-def identity_of(painter: Painter, wanted: str | None) -> int:
-    """The number of the painter's signer who is called ``wanted``, or has that number; 0 where None.
+def identity_of(generator: GeneratorPredictor, wanted: str | None) -> int:
+    """The number of the generator's signer who is called ``wanted``, or has that number; 0 where None.
 
     Raises InputError naming those it has.
     """
     if wanted is None:
         return 0
-    if wanted in painter.signers:
-        return painter.signers.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(painter.signers):
+    if wanted in generator.signers:
+        return generator.signers.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(generator.signers):
         return int(wanted)
-    have = ", ".join(f"{k} ({name or 'no name'})" for k, name in enumerate(painter.signers))
-    raise InputError(f"identity '{wanted}' is none of this painter's; it has {have}")
+    have = ", ".join(f"{k} ({name or 'no name'})" for k, name in enumerate(generator.signers))
+    raise InputError(f"identity '{wanted}' is none of this generator's; it has {have}")
 
 
 def read_inputs(arguments: Sequence[str], split: str | None = None) -> Manifest:
@@ -86,7 +87,8 @@ def read_inputs(arguments: Sequence[str], split: str | None = None) -> Manifest:
     ``split`` keeps those clips of corpora alone that are in it. Raises InputError naming what is not there.
     """
     records: list[Record] = []
-    single = []
+    single: list[str] = []
+    where: dict[str, str] = {}
     for argument in arguments:
         path = Path(argument)
         if path.name != FILE_NAME and not (path / FILE_NAME).is_file():
@@ -94,20 +96,31 @@ def read_inputs(arguments: Sequence[str], split: str | None = None) -> Manifest:
             continue
         corpus = read_manifest(path)
         for record in corpus if split is None else corpus.only(split):
+            if where.setdefault(record.id, argument) != argument:
+                raise InputError(
+                    f"clip '{record.id}' is in '{where[record.id]}' and in '{argument}', and one would take the place "
+                    "of the other: paint them into a folder each"
+                )
             records.append(
                 replace(record, streams={s: str((corpus.root / p).resolve()) for s, p in record.streams.items()})
             )
     if split is not None and single:
         raise InputError(f"--split goes with a corpus; '{single[0]}' is none")
-    if single:
-        records += manifest_of_files(collect_files(single)).records
+    for record in manifest_of_files(collect_files(single)) if single else ():
+        if record.id in where:
+            file = next(iter(record.streams.values()))
+            raise InputError(
+                f"'{file}' would be painted as '{record.id}', which is a clip of '{where[record.id]}': paint them into "
+                "a folder each"
+            )
+        records.append(record)
     if not records:
         raise InputError(f"'{arguments[0]}' has no clip to paint")
     return Manifest(tuple(records), Path.cwd(), {"name": "inputs"})
 
 
 def generate_corpus(
-    painter: Painter,
+    generator: GeneratorPredictor,
     manifest: Manifest,
     out: Path,
     settings: Generation,
@@ -118,11 +131,11 @@ def generate_corpus(
 ) -> tuple[Manifest, list[Outcome]]:
     """Paint every clip of ``manifest`` into the folder ``out``; return the corpus that is there now and all outcomes.
 
-    A clip is driven by its stream ``pose``, else ``skeleton`` (stick figures in the painter's own square), else by the
-    pose that is found in its ``video``. Videos have names made of the clip's id and a hash of what it was driven by,
-    the settings and the painter: those that are there are kept. A clip that fails is an outcome with its reason, and a
-    line of ``failures.jsonl``. The corpus also has the clips that earlier runs painted. Raises InputError when ``out``
-    holds a corpus of another kind.
+    A clip is driven by its stream ``pose``, else ``skeleton`` (stick figures in the generator's own square), else by
+    the pose that is found in its ``video``. Videos have names made of the clip's id and a hash of what it was driven
+    by, the settings and the generator: those that are there are kept. A clip that fails is an outcome with its reason,
+    and a line of ``failures.jsonl``. The corpus also has the clips that earlier runs painted. Raises InputError when
+    ``out`` holds a corpus of another kind.
     """
     out.mkdir(parents=True, exist_ok=True)
     earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
@@ -130,12 +143,12 @@ def generate_corpus(
         raise InputError(f"--out '{out}' holds a corpus that was not generated; choose another folder")
     driven, failed = find_poses(manifest, out / _POSES, workers=workers, quiet=quiet)
     todo = [r for r in driven if r.id not in failed]
-    job = _Job(painter, settings, model_hash, _source_builds(driven, painter, settings))
+    job = _Job(generator, settings, model_hash, _source_builds(driven, generator, settings))
     one = len(todo) == 1
     done = map_clips(
         _paint_into,
         [Job(r.id, (r, out, job, quiet or not one), stamp=job.stamp(r)) for r in todo],
-        workers=0,  # the painter is in this process, and has its cores or GPU to itself
+        workers=0,  # the generator is in this process, and has its cores or GPU to itself
         journal=out / "journal.jsonl",
         whole=lambda value: (out / value["video"]).exists(),
         title="generate",
@@ -143,7 +156,7 @@ def generate_corpus(
     )
     outcomes = {o.id: o for o in (*failed.values(), *done)}
     records = [
-        _generated(record, outcome.value, out, painter, settings, model_hash)
+        _generated(record, outcome.value, job)
         for record in driven
         if (outcome := outcomes[record.id]).value is not None
     ]
@@ -162,13 +175,19 @@ def generate_corpus(
 
 
 def generate_file(
-    painter: Painter, record: Record, file: Path, settings: Generation, *, model_hash: str, quiet: bool = False
+    generator: GeneratorPredictor,
+    record: Record,
+    file: Path,
+    settings: Generation,
+    *,
+    model_hash: str,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Paint one clip, which needs a stream ``pose`` or ``skeleton``, into ``file``, and say what was painted.
 
     Raises MediaError for what cannot be read, and MissingStreamError when the clip does not say how a signer stands.
     """
-    job = _Job(painter, settings, model_hash, _source_builds([record], painter, settings))
+    job = _Job(generator, settings, model_hash, _source_builds([record], generator, settings))
     return _paint(record, file, job, quiet)
 
 
@@ -212,20 +231,10 @@ def find_poses(
 class _Job:
     """What is the same for all clips. ``builds`` are the source signers' proportions, by clip."""
 
-    painter: Painter
+    generator: GeneratorPredictor
     settings: Generation
     model_hash: str
     builds: Mapping[str, Proportions] = field(default_factory=dict)
-
-    @property
-    def crop(self) -> SignerCrop:
-        """The square in which the painter's signer stood; the usual one, where its corpus came cut."""
-        return replace(SignerCrop(**(self.painter.inputs.crop or {})), size_px=self.painter.size_px)
-
-    @property
-    def limbs_px(self) -> int:
-        """The side of the limbs that the painter takes, which may be smaller than that of its pictures."""
-        return self.painter.inputs.limbs_px or self.painter.size_px
 
     def shaped_by(self, record: Record) -> list[Any]:
         """What shapes a clip's video besides the file it is driven by."""
@@ -242,9 +251,9 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Drive:
-    """What drives the painter through a clip: limbs frame by frame; and which rows of the clip they come of."""
+    """What drives the generator through a clip: pose maps frame by frame; and which rows of the clip they come of."""
 
-    limbs: Iterator[np.ndarray]
+    pose_maps: Iterator[np.ndarray]
     fps: float
     rows: np.ndarray
     matrix: np.ndarray | None
@@ -265,26 +274,26 @@ def _paint_into(record: Record, out: Path, job: _Job, quiet: bool) -> dict[str, 
 
 
 def _paint(record: Record, file: Path, job: _Job, quiet: bool) -> dict[str, Any]:
-    settings, painter = job.settings, job.painter
+    settings, generator = job.settings, job.generator
     drive = _drive(record, job)
     about = {
         "generated": True,
         "signloom": signloom.__version__,
         "painter": job.model_hash,
-        "signer": painter.signers[settings.identity] or None,
+        "signer": generator.signers[settings.identity] or None,
         "driven_by": record.id,
         "input": _driving_content(record),
         "settings": asdict(settings),
         "consent": record.consent,
     }
     metadata = {**GENERATED, "signloom_generated": json.dumps(about, ensure_ascii=False, sort_keys=True)}
-    shown, driving = tee(drive.limbs) if settings.side_by_side else ((), drive.limbs)
-    painted: Iterable[np.ndarray] = painter.paint(driving, settings.identity)
+    shown, driving = tee(drive.pose_maps) if settings.side_by_side else ((), drive.pose_maps)
+    painted: Iterable[np.ndarray] = generator.paint(driving, settings.identity)
     if settings.sharpen:
         painted = (sharpened(frame, settings.sharpen) for frame in painted)
     if settings.side_by_side:
         real = _real(record, job, drive)
-        figures = (resized(drawn.stick_figure(x)[None], painter.size_px)[0] for x in shown)
+        figures = (resized(drawn.stick_figure(x)[None], generator.size_px)[0] for x in shown)
         panels = [figures, painted, *([real] if real is not None else [])]
         painted = (np.concatenate(row, 1) for row in zip(*panels, strict=True))
     with (
@@ -317,23 +326,25 @@ def _drive(record: Record, job: _Job) -> _Drive:
     fps = record.fps or info.fps
     rows = _resampled_rows(len(_own(record, info.n_frames or 0)), fps, job.settings.fps)
     figures = _picked(_frames(path, _own(record, info.n_frames or 0)), rows, record)
-    limbs = (drawn.limbs_of_picture(figure, job.limbs_px) for figure in figures)
-    return _Drive(limbs, job.settings.fps or fps, rows, None)
+    pose_maps = (drawn.pose_map_of_picture(figure, job.generator.pose_map_px) for figure in figures)
+    return _Drive(pose_maps, job.settings.fps or fps, rows, None)
 
 
 def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     settings = job.settings
     pose = media.read_pose(record.streams["pose"])
-    joints, lines = joints_of(pose), drawn.face_lines(pose)
+    joints = joints_of(pose)
     own = _own(record, len(joints))
     if not len(own):
         raise MediaError(f"clip '{record.id}': its pose has {len(joints)} frames, and none of the clip's", "no-frames")
     rows = slice(own.start, own.stop)
-    lines = lines[rows]
-    joints = PoseSmooth(settings.smooth)(_selected(joints, rows))
-    matrix = job.crop.matrix(joints)
-    onto = scaling(job.limbs_px / job.painter.size_px) @ matrix
-    target = _target(job.painter, settings)
+    joints = PoseSmooth(settings.smooth)(joints[rows])
+    lines = joints.lines_TN2C
+    assert lines is not None
+    matrix = job.generator.square.matrix(joints)
+    side = job.generator.pose_map_px
+    onto = scaling(side / job.generator.size_px) @ matrix
+    target = _target(job.generator, settings)
     if record.id in job.builds and target is not None:
         lines = moved_lines(lines, face_motion(joints, job.builds[record.id], target))
         joints = retarget(joints, job.builds[record.id], target)
@@ -342,12 +353,12 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     taken = _resampled_rows(len(joints), joints.fps, settings.fps)
     if settings.fps is not None:
         joints, lines = _at_rate(joints, lines, len(taken), settings.fps)
-    limbs = (drawn.draw_limbs(joints, t, onto, job.limbs_px, lines[t]) for t in range(len(joints)))
-    return _Drive(limbs, joints.fps, taken, matrix)
+    pose_maps = (drawn.draw_pose_map(joints, t, onto, side, lines[t]) for t in range(len(joints)))
+    return _Drive(pose_maps, joints.fps, taken, matrix)
 
 
 def _as_sure_as_mediapipe(joints: Joints, lines_TN2C: np.ndarray) -> tuple[Joints, np.ndarray]:
-    """OpenPose's confidences on the scale that painters learn with: a hand or face that is seen is bright."""
+    """OpenPose's confidences on the scale that generators learn with: a hand or face that is seen is bright."""
     assert joints.confidence_TJ is not None
     sure = np.clip(joints.confidence_TJ / _OPENPOSE_SURE, 0, 1)
     for part in ("left_hand", "right_hand", "face"):
@@ -380,8 +391,8 @@ def _resampled_rows(n: int, fps: float, wanted: float | None) -> np.ndarray:
 
 
 def _real(record: Record, job: _Job, drive: _Drive) -> Iterator[np.ndarray] | None:
-    """The signer's own pictures in the painter's square, frame by frame with ``drive``; None where there are none."""
-    size = job.painter.size_px
+    """The signer's own pictures in the generator's square, frame by frame with ``drive``; None where there are none."""
+    size = job.generator.size_px
     if "signer" in record.streams:
         path = record.streams["signer"]
         frames = _picked(_frames(path, _own(record, media.probe(path).n_frames or 0)), drive.rows, record)
@@ -399,7 +410,7 @@ def _real(record: Record, job: _Job, drive: _Drive) -> Iterator[np.ndarray] | No
         if drive.rows[-1] >= len(even):
             raise MediaError(f"clip '{record.id}': its video has {len(even)} frames and its pose more", "truncated")
         frames = _picked((frame for _, frame in footage()), even[drive.rows], record)
-        return job.crop.pictures(frames, drive.matrix)
+        return job.generator.square.pictures(frames, drive.matrix)
     return None
 
 
@@ -431,19 +442,21 @@ def _picked(frames: Iterable[np.ndarray], rows: Sequence[int] | np.ndarray, reco
 # --- builds, and what comes out -----------------------------------------------------------------------------------
 
 
-def _target(painter: Painter, settings: Generation) -> Proportions | None:
-    kept = painter.inputs.proportions[settings.identity] if settings.retarget else None
+def _target(generator: GeneratorPredictor, settings: Generation) -> Proportions | None:
+    kept = generator.inputs.proportions[settings.identity] if settings.retarget else None
     return Proportions.of(kept) if kept else None
 
 
-def _source_builds(records: Sequence[Record], painter: Painter, settings: Generation) -> dict[str, Proportions]:
+def _source_builds(
+    records: Sequence[Record], generator: GeneratorPredictor, settings: Generation
+) -> dict[str, Proportions]:
     """The build of who signs in each clip that is to be retargeted, from all clips of the same signer.
 
-    The painter's own signer needs none. A clip that cannot be read is left to fail when it is painted.
+    The generator's own signer needs none. A clip that cannot be read is left to fail when it is painted.
     """
-    if _target(painter, settings) is None:
+    if _target(generator, settings) is None:
         return {}
-    own = painter.signers[settings.identity]
+    own = generator.signers[settings.identity]
     by_signer: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if "pose" in record.streams and not (record.signer and record.signer == own):
@@ -457,15 +470,10 @@ def _source_builds(records: Sequence[Record], painter: Painter, settings: Genera
             except SignloomError:
                 continue
             rows = _own(record, len(joints))
-            parts.append(_selected(joints, slice(rows.start, rows.stop)))
+            parts.append(joints[slice(rows.start, rows.stop)])
         together = common_proportions(parts)
         builds |= {record.id: together for record in clips}
     return builds
-
-
-def _selected(joints: Joints, rows: slice) -> Joints:
-    confidence = None if joints.confidence_TJ is None else joints.confidence_TJ[rows]
-    return Joints(joints.xy_TJC[rows], joints.present_TJ[rows], joints.fps, confidence)
 
 
 def _driving_content(record: Record) -> str:
@@ -476,14 +484,12 @@ def _driving_content(record: Record) -> str:
     return media.content_hash(path)
 
 
-def _generated(
-    record: Record, value: Mapping[str, Any], out: Path, painter: Painter, settings: Generation, model_hash: str
-) -> Record:
+def _generated(record: Record, value: Mapping[str, Any], job: _Job) -> Record:
     extra = {k: v for k, v in record.extra.items() if k not in ("crop", "seen")}
     return Record(
         id=Path(value["video"]).stem,
         label=record.label,
-        signer=painter.signers[settings.identity] or None,
+        signer=job.generator.signers[job.settings.identity] or None,
         source=record.source,
         split=record.split,
         parent=record.id,
@@ -493,5 +499,5 @@ def _generated(
         content=value["content"],
         licence=record.licence,
         consent=record.consent,
-        extra={**extra, "generated": True, "painter": model_hash, "driven_by": record.signer},
+        extra={**extra, "generated": True, "painter": job.model_hash, "driven_by": record.signer},
     )

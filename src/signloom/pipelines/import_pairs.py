@@ -1,4 +1,4 @@
-"""From pairs of stick figure and photograph, as published ones come, to a corpus that a painter learns from.
+"""From pairs of stick figure and photograph, as published ones come, to a corpus that a generator learns from.
 
 Such pairs are frames without a video: of several clips in one folder, some twice, some out of order, one clip in two
 folders, with text burned in below the photograph. Here they become clips in the order of time, each with the streams
@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from signloom import media
+from signloom.data.failures import FAILURES_FILE
 from signloom.data.manifest import Manifest, Record, clip_id, write_manifest
 from signloom.errors import InputError, MediaError
-from signloom.pipelines.prepare import FAILURES_FILE
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.progress import Progress
@@ -48,8 +48,9 @@ class PairImport:
     ``layout``, ``skeleton``, ``photo`` and ``folders`` as in :func:`~signloom.sources.pairs.list_pairs`. ``photo_box``
     is where the photograph lies in its half, (x0, y0, x1, y1); by default the rows and columns of the half that are not
     black, and all of a picture that is no half. ``crop`` is ``"shoulders"`` (the square of
-    :class:`~signloom.streams.signer_crop.SignerCrop`, by the shoulders of the stick figure), ``"centre"`` (the photograph's
-    central square), ``"none"`` (it is square already); ``"auto"`` takes ``none`` where it can and else ``shoulders``.
+    :class:`~signloom.streams.signer_crop.SignerCrop`, by the shoulders of the stick figure), ``"centre"`` (the
+    photograph's central square), ``"none"`` (it is square already); ``"auto"`` takes ``none`` where it can and else
+    ``shoulders``.
     ``size_px`` None is 512 where the source carries it, else 256. ``signers`` maps a clip's id, or "" for all, to who
     signs; by default the folder's name. Clips ``test`` are split test, the others train; ``test_last`` makes the last
     so many frames of every clip a test clip.
@@ -248,13 +249,13 @@ def _survey(
         raise InputError(f"none of the pictures could be read{first}")
     usual = sizes.most_common(1)[0][0]
     places = []
-    for place in readable:
-        for pair, size in place:
+    for of_place in readable:
+        for pair, size in of_place:
             if size != usual:
                 wanted = f"{usual[1]}x{usual[0]} and {usual[3]}x{usual[2]}"
                 said = f"'{pair.photo}': halves of {size[1]}x{size[0]} and {size[3]}x{size[2]}; most are {wanted}"
                 failures.append(_failure(pair.photo, "other-size", said))
-        places.append([pair for pair, size in place if size == usual])
+        places.append([pair for pair, size in of_place if size == usual])
     if usual[:2] != usual[2:]:
         raise InputError(
             f"photographs are {usual[1]}x{usual[0]}, stick figures {usual[3]}x{usual[2]}; wanted both alike, pixel by "

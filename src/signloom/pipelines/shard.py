@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from signloom.data.corpus import describe_corpus, split_hash_of
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import SPLITS, Manifest, Record
 from signloom.data.shards import (
@@ -25,15 +26,14 @@ from signloom.data.shards import (
     write_shard,
     write_shards,
 )
-from signloom.data.splits import split_of, write_split
+from signloom.data.splits import describe_split, split_of, write_split
 from signloom.errors import InputError, MediaError
-from signloom.pipelines.prepare import STREAMS
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
 from signloom.runtime.workers import Job, map_clips
-from signloom.tasks.recognise.run import describe_corpus, describe_split, split_hash_of
+from signloom.streams import STREAMS
 
 _TIMEOUT_S = 3600.0  # for a shard
-_UNREAD = ("flow_view", "signer")  # no recogniser reads them
+_UNREAD = ("flow_view", "signer", "skeleton")  # no recogniser reads them
 _TOLD = ("id", "label", "signer", "source", "split", "parent", "n_frames", "fps", "content", "licence", "consent")
 
 

@@ -61,7 +61,7 @@ def row_totals(cells: Cells) -> Counter[int]:
     return totals
 
 
-def ranked_mixups(cells: Cells) -> list[tuple[int, int, int]]:
+def ranked_confusions(cells: Cells) -> list[tuple[int, int, int]]:
     """(true, predicted, count) off the diagonal: most clips first, then the larger share of the sign's clips."""
     totals = row_totals(cells)
     off = [(true, predicted, n) for (true, predicted), n in cells.items() if true != predicted]
@@ -71,7 +71,7 @@ def ranked_mixups(cells: Cells) -> list[tuple[int, int, int]]:
 def most_confused(cells: Cells, at_most: int) -> list[int]:
     """The signs of the most frequent mix-ups, mixed-up ones beside each other, at most ``at_most``."""
     chosen: list[int] = []
-    for true, predicted, _ in ranked_mixups(cells):
+    for true, predicted, _ in ranked_confusions(cells):
         new = [i for i in (true, predicted) if i not in chosen]
         if len(chosen) + len(new) > at_most:
             continue

@@ -87,8 +87,8 @@ def heatmap(labels: Sequence[str], chosen: Sequence[int], cells: Cells, totals: 
         short = text_of(_shortened(labels[i]))
         full = f"<title>{text_of(labels[i])}</title>"
         names.append(f'<text class="row-name" x="{room - 7}" y="{head + middle:g}">{full}{short}</text>')
-        x, y = room + middle, head - 8
-        names.append(f'<text class="column-name" transform="translate({x:g} {y}) rotate(-50)">{full}{short}</text>')
+        corner = f"translate({room + middle:g} {head - 8}) rotate(-50)"
+        names.append(f'<text class="column-name" transform="{corner}">{full}{short}</text>')
     lines = "".join(f"M{room} {head + i * side}h{k * side}M{room + i * side} {head}v{k * side}" for i in range(k + 1))
     return (
         f'<svg class="heatmap" id="heatmap" role="img" tabindex="0" aria-label="{text_of(title)}" '

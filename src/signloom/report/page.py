@@ -20,11 +20,11 @@ from signloom.report.look import SCRIPT, STYLE
 from signloom.report.markup import name_of, text_of
 from signloom.report.sections import (
     confidence_section,
+    confusions_section,
     failures_section,
     folds_section,
     fusion_section,
     making_section,
-    mixups_section,
     provenance_section,
     scope,
     settings_section,
@@ -104,7 +104,7 @@ def _sections(results: Results, rows: int) -> tuple[list[Section], list[Section]
         ("folds", "Fold by fold", folds_section(results)),
         ("fusion", "Fusion", fusion_section(results)),
         ("signers", "Signer by signer", signers_section(results)),
-        ("mixups", "What is taken for what", mixups_section(results, rows)),
+        ("confusions", "What is taken for what", confusions_section(results, rows)),
     ]
     after = [
         ("signs", "Sign by sign", signs_section(results, rows)),

@@ -1,4 +1,4 @@
-"""The sheet of a painter: what it measures beside what it has to beat, and the painted clips to look at.
+"""The sheet of a generator: what it measures beside baselines, and the painted clips to look at.
 
 One HTML page that holds everything it shows, as :mod:`signloom.report.page`.
 """
@@ -89,7 +89,7 @@ def write_paint_page(
     embed_clips: bool = True,
     max_bytes: int = MAX_BYTES,
 ) -> Path:
-    """Write what ``evaluate_painter`` found, and ``footage``, as one self-contained HTML page; returns its path.
+    """Write what ``measure_clips`` found, and ``footage``, as one self-contained HTML page; returns its path.
 
     Each clip plays pose, painted and real frames side by side, its first ten seconds, as far as the page stays below
     ``max_bytes``; those that do not fit leave a remark. ``embed_clips=False`` leaves out all pictures of people.
@@ -103,19 +103,19 @@ def write_paint_page(
     ]
     about = key_values(flat(results.get("about") or {}), "What it was painted with")
     last: list[Section] = [("about", "How this was made", about + _notes(results))]
-    looks: list[Section] = []
+    first: list[Section] = []
     if embed_clips and footage:
         room = max_bytes - len(_page(results, [*sections, *last]).encode())
-        looks = [("look", "Painted and real", _look(footage, room))]
+        first = [("footage", "Painted and real", _footage(footage, room))]
     file = Path(out_html)
     with atomic_write(file) as tmp:
-        page = _page(results, [s for s in (*looks, *sections, *last) if s[2]])
+        page = _page(results, [s for s in (*first, *sections, *last) if s[2]])
         tmp.write_text(page, encoding="utf-8", errors="replace")
     return file
 
 
 def _page(results: Results, sections: Sequence[Section]) -> str:
-    kicker = f"Painter · {count(results['n_clips'], 'clip')}, {count(results['n_frames'], 'frame')} held out"
+    kicker = f"Generator · {count(results['n_clips'], 'clip')}, {count(results['n_frames'], 'frame')} held out"
     return whole_page(results, results.get("title") or "Painted signer", kicker, _summary(results), sections)
 
 
@@ -259,7 +259,7 @@ def _notes(results: Results) -> str:
 # --- footage ------------------------------------------------------------------------------------------------------
 
 
-def _look(footage: Sequence[PaintFootage], room: int) -> str:
+def _footage(footage: Sequence[PaintFootage], room: int) -> str:
     html = (
         '<p class="scope">Left: the pose. Middle: painted from it, never filmed. Right: what was filmed. '
         "Below, faces and hands enlarged: painted, then real.</p>"

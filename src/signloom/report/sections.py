@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from signloom.report.confusions import Cells, confusion_cells, most_confused, ranked_mixups, row_totals
+from signloom.report.confusions import Cells, confusion_cells, most_confused, ranked_confusions, row_totals
 from signloom.report.figures import bar, heatmap, reliability
 from signloom.report.markup import (
     Column,
@@ -63,7 +63,7 @@ def folds_section(results: Results) -> str:
     def cell(value: float | None) -> Number:
         return Number(percent(value), value, heat=None if value is None else (1 - value) / most)
 
-    rows = [
+    rows: list[list[str | Number]] = [
         [name_of(f["held_out"]), *(cell(tops.get((str(f["held_out"]), seed))) for seed in seeds), share(f["top1"])]
         for f in sorted(per_fold, key=lambda f: str(f["held_out"]))
     ]
@@ -201,13 +201,13 @@ def signers_section(results: Results) -> str:
     return f"{scope(results)}<p>{text_of(said)}</p>{html}"
 
 
-def mixups_section(results: Results, rows: int) -> str:
+def confusions_section(results: Results, rows: int) -> str:
     """The confusion matrix, and the mix-ups as a table."""
     labels = [str(label) for label in results.get("labels") or []]
     cells = confusion_cells(results)
     if not labels or not cells:
         return ""
-    totals, ranked = row_totals(cells), ranked_mixups(cells)
+    totals, ranked = row_totals(cells), ranked_confusions(cells)
     n, wrong = sum(totals.values()), sum(m for _, _, m in ranked)
     said = f"{wrong:,} of {count(n, 'clip')} {'was' if wrong == 1 else 'were'} taken for another sign"
     said += f", in {count(len(ranked), 'combination')}." if ranked else "."
@@ -324,7 +324,7 @@ def signs_section(results: Results, rows: int) -> str:
 def _commonest_mistakes(results: Results) -> dict[str, str]:
     labels = [str(label) for label in results.get("labels") or []]
     found: dict[str, str] = {}
-    for true, predicted, _ in ranked_mixups(confusion_cells(results)):
+    for true, predicted, _ in ranked_confusions(confusion_cells(results)):
         found.setdefault(labels[true], labels[predicted])
     return found
 

@@ -131,7 +131,7 @@ def _line(name: str, entry, note: str = "") -> str:
     return f"  {name:<18} {percent(entry['value']):>6}  {spread:<14} {note}".rstrip()
 
 
-def painter_lines(results: Results) -> list[str]:
+def generator_lines(results: Results) -> list[str]:
     """How well a signer is painted, in a few lines: each measure beside what it has to beat."""
     figures = results["figures"]
     others = [who for who in figures if who not in ("painted", "real")]

@@ -194,7 +194,7 @@ def cross_validation(results: Results) -> dict[str, Any] | None:
         there = [v for v in values if v is not None]
         return sum(there) / len(there) if there else None
 
-    per_fold = []
+    per_fold: list[dict[str, Any]] = []
     for fold in dict.fromkeys(str(r.get("held_out")) for r in runs):
         own = [number_of(r.get("top1")) for r in runs if str(r.get("held_out")) == fold]
         per_fold.append({"held_out": fold, "top1": mean(own)})

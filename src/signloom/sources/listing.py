@@ -230,3 +230,29 @@ def as_bool(value: bool | str, option: str) -> bool:
     if text in ("0", "no", "false", "off"):
         return False
     raise InputError(f"option '{option}' is '{value}'; wanted yes or no")
+
+
+def collect_files(arguments: Sequence[str]) -> list[Path]:
+    """The files that ``predict`` was asked for: files as they are, folders searched for clips, globs expanded.
+
+    Raises InputError naming the argument that matches nothing.
+    """
+    import glob
+
+    suffixes = {*MEDIA_SUFFIXES, ".pose"}
+    found: list[Path] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
+        elif path.exists() or path.is_symlink():
+            some = [path]
+        else:
+            some = sorted(Path(p) for p in glob.glob(argument, recursive=True))
+        if not some:
+            raise InputError(
+                f"'{argument}': no such file, no clip in that folder, or nothing matches that pattern; give video or "
+                ".pose files, a folder of some, or a pattern in quotes"
+            )
+        found += some
+    return list(dict.fromkeys(found))

@@ -10,33 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import signloom
+from signloom.data.stream import fingerprint_diff
 from signloom.errors import CheckpointError
-from signloom.models import ARCHITECTURES, build
+from signloom.models import ARCHITECTURES, OLD_ARCHITECTURES, build, renamed
 from signloom.runtime.atomic import atomic_write, write_json
-from signloom.streams.pose import same_estimator
-from signloom.transforms.paint_input import PaintInput
-from signloom.transforms.pose_input import PoseInput
-from signloom.transforms.video_input import VideoInput
+from signloom.transforms import inputs_of
 
 FORMAT = "signloom-checkpoint"
 FORMAT_VERSION = 1
-INPUTS = {"pose": PoseInput, "video": VideoInput, "limbs": PaintInput}
-"""What is done to a clip before a model sees it, by what the model takes."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained model with everything needed to use it.
 
-    ``model`` is in eval mode. ``labels`` name the K logits; a painter has none. ``streams`` holds the fingerprint of
-    each stream it was trained on. Probabilities are ``softmax(logits / temperature)``, the temperature coming from
-    validation.
+    ``task`` names what was learnt (:data:`signloom.tasks.TASKS`). ``model`` is in eval mode. ``labels`` name the K
+    logits; a generator has none. ``inputs`` is what is done to a clip before the model sees it. ``streams`` holds the
+    fingerprint of each stream it was trained on. Probabilities are ``softmax(logits / temperature)``, the temperature
+    coming from validation.
     """
 
+    task: str
     architecture: str
     model: Any
     labels: tuple[str, ...]
-    inputs: PoseInput | VideoInput | PaintInput
+    inputs: Any
     streams: Mapping[str, Mapping[str, Any]]
     temperature: float = 1.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +48,7 @@ class Checkpoint:
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "signloom": signloom.__version__,
+            "task": self.task,
             "architecture": self.architecture,
             "model": asdict(self.model.config),
             "parameters": sum(p.numel() for p in self.model.parameters()),
@@ -65,7 +64,7 @@ class Checkpoint:
 
     def check_stream(self, stream: str, fingerprint: Mapping[str, Any], where: str) -> None:
         """Raise CheckpointError when ``stream`` was made otherwise than in training, naming every difference."""
-        differences = same_estimator(self.streams[stream], fingerprint)
+        differences = fingerprint_diff(self.streams[stream], fingerprint)
         if differences:
             raise CheckpointError(
                 f"the model was trained on another '{stream}' than {where} holds: {'; '.join(differences)}. "
@@ -87,10 +86,41 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> P
     return folder
 
 
+def checkpoint_folder(folder: str | os.PathLike[str]) -> Path:
+    """``folder`` itself, or the ``checkpoint`` folder inside a training run's."""
+    path = Path(folder)
+    if not (path / "config.json").exists() and (path / "checkpoint" / "config.json").exists():
+        return path / "checkpoint"
+    return path
+
+
 def weights_file(folder: str | os.PathLike[str]) -> Path:
     """The file of weights of a checkpoint, or of the checkpoint inside a run folder."""
-    path = Path(folder) / "model.safetensors"
-    return path if path.exists() else Path(folder) / "checkpoint" / "model.safetensors"
+    return checkpoint_folder(folder) / "model.safetensors"
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The config of a checkpoint, or of the one inside a run folder. Raises CheckpointError naming what is wrong."""
+    path = checkpoint_folder(folder)
+    if not (path / "config.json").exists():
+        raise CheckpointError(
+            f"no checkpoint at '{folder}': it has no config.json. Expected the folder that `signloom train --out …` "
+            "wrote; an interrupted run may have none yet (run the same command again to go on)"
+        )
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        if config.get("format") != FORMAT or config.get("version") != FORMAT_VERSION:
+            raise CheckpointError(
+                f"'{path}/config.json' is {config.get('format')!r} version {config.get('version')!r}; this signloom "
+                f"reads '{FORMAT}' version {FORMAT_VERSION}"
+            )
+        if OLD_ARCHITECTURES.get(config["architecture"], config["architecture"]) not in ARCHITECTURES:
+            raise CheckpointError(
+                f"'{path}' holds a '{config['architecture']}'; this signloom knows {sorted(ARCHITECTURES)}"
+            )
+    except (KeyError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"'{path}/config.json' is broken: {type(error).__name__}: {error}") from error
+    return config
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -101,42 +131,30 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(folder)
-    if not (path / "config.json").exists() and (path / "checkpoint" / "config.json").exists():
-        path = path / "checkpoint"
-    if not (path / "config.json").exists():
-        raise CheckpointError(
-            f"no checkpoint at '{folder}': it has no config.json. Expected the folder that `signloom train --out …` "
-            "wrote; an interrupted run has none until its first epoch ends (run the same command again to go on)"
-        )
+    path, config = checkpoint_folder(folder), read_config(folder)
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        if config.get("format") != FORMAT or config.get("version") != FORMAT_VERSION:
-            raise CheckpointError(
-                f"'{path}/config.json' is {config.get('format')!r} version {config.get('version')!r}; this signloom "
-                f"reads '{FORMAT}' version {FORMAT_VERSION}"
-            )
-        if config["architecture"] not in ARCHITECTURES:
-            raise CheckpointError(
-                f"'{path}' holds a '{config['architecture']}'; this signloom knows {sorted(ARCHITECTURES)}"
-            )
-        model = build(config["architecture"], config["model"])
-        tensors = load_file(path / "model.safetensors")
-        inputs = INPUTS[model.takes](**{k: tuple(v) if isinstance(v, list) else v for k, v in config["inputs"].items()})
-    except (KeyError, TypeError, json.JSONDecodeError, AttributeError) as error:
+        architecture, settings, names = renamed(config["architecture"], config["model"])
+        model = build(architecture, settings)
+        tensors = {names(k): v for k, v in load_file(path / "model.safetensors").items()}
+        inputs = inputs_of(model.takes, config["inputs"])
+        task = config.get("task") or ("recognise" if config["labels"] else "paint")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"'{path}/config.json' is broken: {type(error).__name__}: {error}") from error
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"'{path}/model.safetensors' cannot be read: {error}") from error
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     got = {k: tuple(v.shape) for k, v in tensors.items()}
     if expected != got:
-        wrong = [f"{k}: got {got.get(k)}, expected {expected.get(k)}" for k in sorted(expected.keys() | got.keys())]
-        wrong = [w for k, w in zip(sorted(expected.keys() | got.keys()), wrong) if expected.get(k) != got.get(k)]
+        names_of_both = sorted(expected.keys() | got.keys())
+        wrong = [
+            f"{k}: got {got.get(k)}, expected {expected.get(k)}" for k in names_of_both if expected.get(k) != got.get(k)
+        ]
         raise CheckpointError(f"'{path}/model.safetensors' does not fit its config: {'; '.join(wrong[:10])}")
     model.load_state_dict(tensors)
     model.eval()
     return Checkpoint(
-        architecture=config["architecture"],
+        task=task,
+        architecture=architecture,
         model=model,
         labels=tuple(config["labels"]),
         inputs=inputs,

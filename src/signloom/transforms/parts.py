@@ -1,4 +1,4 @@
-"""Where face and hands are in a picture, told from the limbs alone: the same for drawn skeletons and for poses."""
+"""Where face and hands are in a picture, told from the pose map alone: the same for drawn skeletons and for poses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from signloom.errors import InputError
 from signloom.media import import_cv2
-from signloom.transforms.pose_map import FINGER_ROWS, LIMBS
+from signloom.transforms.pose_map import CHANNELS, FINGER_ROWS
 
 Box = tuple[int, int, int, int]
 
@@ -17,19 +17,20 @@ _LEAST_FACE, _LEAST_HAND = 0.75 * 255, 1.5 * 255
 _SAME_HAND = 0.6  # two halves of the fingers' mass nearer than this, in sides of a box, are one hand
 
 
-def part_boxes(limbs_HWL: np.ndarray) -> dict[str, Box]:
+def part_boxes(pose_map_HWL: np.ndarray) -> dict[str, Box]:
     """Squares around the parts of a picture that matter most: "face", "hand_1" and "hand_2", in so far as there.
 
-    ``limbs_HWL`` uint8 (S, S, L). Boxes are (x0, y0, x1, y1) with sides of S // 4, wholly inside the picture. The face
-    is in the middle of its outlines, a hand in the middle of its fingers; hand_1 is further left in the picture. Hands
-    that overlap, so that a square holds both, are hand_1 alone; one whose fingers all lie on body limbs is not found.
+    ``pose_map_HWL`` uint8 (S, S, L). Boxes are (x0, y0, x1, y1) with sides of S // 4, wholly inside the picture. The
+    face is in the middle of its outlines, a hand in the middle of its fingers; hand_1 is further left in the picture.
+    Hands that overlap, so that a square holds both, are hand_1 alone; one whose fingers all lie on body limbs is not
+    found.
     Raises InputError for another shape.
     """
-    limbs = np.asarray(limbs_HWL)
-    if limbs.dtype != np.uint8 or limbs.ndim != 3 or limbs.shape[0] != limbs.shape[1] or limbs.shape[2] != len(LIMBS):
-        raise InputError(f"limbs must be uint8 (S, S, {len(LIMBS)}); got {limbs.dtype} {limbs.shape}")
-    size = len(limbs)
-    face, body, fingers = _cells(limbs)
+    x = np.asarray(pose_map_HWL)
+    if x.dtype != np.uint8 or x.ndim != 3 or x.shape[0] != x.shape[1] or x.shape[2] != len(CHANNELS):
+        raise InputError(f"a pose map must be uint8 (S, S, {len(CHANNELS)}); got {x.dtype} {x.shape}")
+    size = len(x)
+    face, body, fingers = _cells(x)
     # The edges of limbs in a drawn skeleton are darker and, in a JPEG, of other hues than the limb: those of fingers.
     beside_body = import_cv2().boxFilter(body, -1, (3, 3), normalize=False)
     face, fingers = (_without_specks(np.where(c > np.maximum(beside_body, _LEAST_CELL), c, 0)) for c in (face, fingers))
@@ -42,12 +43,12 @@ def part_boxes(limbs_HWL: np.ndarray) -> dict[str, Box]:
     return {name: (int(x), int(y), int(x) + side, int(y) + side) for name, (x, y) in corners.items()}
 
 
-def _cells(limbs_HWL: np.ndarray) -> list[np.ndarray]:
+def _cells(pose_map_HWL: np.ndarray) -> list[np.ndarray]:
     """The means of face, body limbs and fingers in each cell of the grid, three float32 (_GRID, _GRID)."""
     cv2 = import_cv2()
-    kinds_KL = np.zeros((3, len(LIMBS)), np.float32)
+    kinds_KL = np.zeros((3, len(CHANNELS)), np.float32)
     kinds_KL[0, 0] = kinds_KL[1, 1 : FINGER_ROWS.start] = kinds_KL[2, FINGER_ROWS] = 1
-    kinds_HWK = cv2.transform(np.ascontiguousarray(limbs_HWL), kinds_KL)  # sums, at most 255
+    kinds_HWK = cv2.transform(np.ascontiguousarray(pose_map_HWL), kinds_KL)  # sums, at most 255
     cells = cv2.resize(kinds_HWK, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32)
     return list(np.moveaxis(cells, -1, 0).copy())
 

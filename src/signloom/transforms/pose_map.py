@@ -1,7 +1,7 @@
-"""What a painter is told of a pose: a picture with one channel a limb, drawn from keypoints or read off a stick figure.
+"""Pose maps: a pose as a picture with one channel a limb, drawn from keypoints or read off a stick figure.
 
-A painter trained on drawn skeletons and one trained on ``.pose`` files see the same eighteen channels
-(:data:`LIMBS`), so either can be driven by the other. A stick figure in three colours is the same told in colours
+A generator trained on drawn skeletons and one trained on ``.pose`` files see the same eighteen channels
+(:data:`CHANNELS`), so either can be driven by the other. A stick figure in three colours is the same told in colours
 (:func:`stick_figure`); limbs that cross hide each other there, and not here.
 """
 
@@ -41,9 +41,9 @@ _BODY_HUES_DEG = {
     "left_leg": (200, 220, 240),
 }
 _FINGER_HUES_DEG = {"thumb": 0, "index": 60, "middle": 150, "ring": 210, "little": 300}
-LIMBS = ("face", *_BODY_HUES_DEG, *_FINGERS)
-"""The channels of every ``HWL`` array: face outlines, body limbs, and the fingers of both hands together."""
-FINGER_ROWS = slice(LIMBS.index("thumb"), None)
+CHANNELS = ("face", *_BODY_HUES_DEG, *_FINGERS)
+"""The channels of every pose map, ``HWL``: face outlines, body limbs, and the fingers of both hands together."""
+FINGER_ROWS = slice(CHANNELS.index("thumb"), None)
 # In a stick figure body limbs are drawn at full brightness, fingers darker; between these they blend.
 _DIM, _BRIGHT = 190.0, 230.0
 _FINGER_LEAST = 0.4  # how bright a finger begins at the palm; its tip is 1
@@ -68,8 +68,8 @@ _BODY_LINES = (
 )
 
 
-def limbs_of_picture(picture_HWC: np.ndarray, size_px: int) -> np.ndarray:
-    """The limbs in an OpenPose-coloured stick figure, uint8 (size_px, size_px, L).
+def pose_map_of_picture(picture_HWC: np.ndarray, size_px: int) -> np.ndarray:
+    """The pose map of an OpenPose-coloured stick figure, uint8 (size_px, size_px, L).
 
     ``picture_HWC`` uint8 (H, H, 3) RGB, square. Colours are told apart at its own size and averaged afterwards, as a
     blend of two limbs' colours would be a third one's. Raises InputError for a picture that is not square.
@@ -81,37 +81,35 @@ def limbs_of_picture(picture_HWC: np.ndarray, size_px: int) -> np.ndarray:
         raise InputError(f"a stick figure must be uint8 (H, H, 3); got {picture.dtype} {picture.shape}")
     red, green, blue = (picture[..., c] >> 3 for c in range(3))
     index = (red.astype(np.int32) << 10) | (green.astype(np.int32) << 5) | blue
-    limbs = _colour_table()[index]
+    pose_map = _colour_table()[index]
     if len(picture) == size_px:
-        return limbs
+        return pose_map
     how = cv2.INTER_AREA if len(picture) > size_px else cv2.INTER_LINEAR
     # OpenCV resizes four channels at a time.
-    parts = [cv2.resize(limbs[..., k : k + 4], (size_px, size_px), interpolation=how) for k in range(0, len(LIMBS), 4)]
+    fours = (pose_map[..., k : k + 4] for k in range(0, len(CHANNELS), 4))
+    parts = [cv2.resize(four, (size_px, size_px), interpolation=how) for four in fours]
     return np.concatenate([p.reshape(size_px, size_px, -1) for p in parts], -1)
 
 
-def limbs_of_pose(
-    pose: Pose, matrix: np.ndarray, size_px: int, *, joints: Joints | None = None
-) -> Iterator[np.ndarray]:
-    """Each frame's limbs as drawn from keypoints, uint8 (size_px, size_px, L).
+def pose_maps_of_pose(pose: Pose, matrix: np.ndarray, size_px: int) -> Iterator[np.ndarray]:
+    """Each frame's pose map as drawn from keypoints, uint8 (size_px, size_px, L).
 
     ``matrix`` (3×3) takes the pose's pixels to the picture's. A limb is as bright as its keypoints are sure; one whose
-    end was not found is not drawn. Fingers brighten towards their tips. Face outlines are the pose's own, which
-    ``joints`` (joints smoothed or retargeted by the caller, in the pose's pixels) does not change.
+    end was not found is not drawn. Fingers brighten towards their tips. Face outlines are the pose's own.
     """
-    joints = joints_of(pose) if joints is None else joints
-    face = face_lines(pose)
+    joints = joints_of(pose)
+    lines_TN2C = joints.lines_TN2C
     for t in range(len(joints)):
-        yield draw_limbs(joints, t, matrix, size_px, face[t])
+        yield draw_pose_map(joints, t, matrix, size_px, None if lines_TN2C is None else lines_TN2C[t])
 
 
-def draw_limbs(
+def draw_pose_map(
     joints: Joints, t: int, matrix: np.ndarray, size_px: int, lines_N2C: np.ndarray | None = None
 ) -> np.ndarray:
-    """Frame ``t`` of ``joints`` as limbs, uint8 (size_px, size_px, L); see :func:`limbs_of_pose`.
+    """The pose map of frame ``t`` of ``joints``, uint8 (size_px, size_px, L); see :func:`pose_maps_of_pose`.
 
-    ``lines_N2C`` are the face's outlines in that frame, (N, 2, 3), see :func:`face_lines`; without them the joints of
-    the face are drawn as dots.
+    ``lines_N2C`` are the face's outlines in that frame, (N, 2, 3), a row of ``Joints.lines_TN2C``; without them the
+    joints of the face are drawn as dots.
     """
     import cv2
 
@@ -131,7 +129,7 @@ def draw_limbs(
     n_face = len(face_value_N)
     ends_N2C = np.concatenate([ends_N2C, face_N2C]) @ matrix[:2, :2].T + matrix[:2, 2]
     value_N = np.append(value_N, face_value_N)
-    limb_N = np.append(limb_N, [LIMBS.index("face")] * n_face)
+    limb_N = np.append(limb_N, [CHANNELS.index("face")] * n_face)
     width_N = np.append(width_N, [face_px] * n_face)
 
     order = np.argsort(value_N, kind="stable")  # the brightest last: it hides the others
@@ -139,7 +137,7 @@ def draw_limbs(
     # OpenCV counts from the centre of the first pixel, here in 1/16 px.
     fixed_N2C = np.rint(np.clip((ends_N2C[order] - 0.5) * 16, -(2**20), 2**20)).astype(int)
     colour_N = np.rint(255 * value_N[order])
-    canvases = np.zeros((len(LIMBS), size_px, size_px), np.uint8)
+    canvases = np.zeros((len(CHANNELS), size_px, size_px), np.uint8)
     strokes = zip(fixed_N2C.tolist(), limb_N[order].tolist(), colour_N.tolist(), width_N[order].tolist())
     for (start, end), limb, colour, width in strokes:
         cv2.line(canvases[limb], start, end, (colour,), width, cv2.LINE_AA, 4)
@@ -153,32 +151,32 @@ def _lines() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Ends are places among the joints, behind which come the middles of shoulders and hips.
     """
     place = {**INDEX, "mid_shoulder": len(INDEX), "mid_hip": len(INDEX) + 1}
-    lines = [(place[start], place[end], LIMBS.index(limb), 1.0) for limb, start, end in _BODY_LINES]
+    lines = [(place[start], place[end], CHANNELS.index(limb), 1.0) for limb, start, end in _BODY_LINES]
     for side in ("left", "right"):
         for finger in _FINGERS:
             chain = [place[f"{side}_root"], *(place[f"{side}_{finger}_{n}"] for n in range(1, 5))]
             for n, (start, end) in enumerate(pairwise(chain)):
-                lines.append((start, end, LIMBS.index(finger), _FINGER_LEAST + (1 - _FINGER_LEAST) * n / 3))
+                lines.append((start, end, CHANNELS.index(finger), _FINGER_LEAST + (1 - _FINGER_LEAST) * n / 3))
     starts, ends, limb_N, share_N = (np.array(column) for column in zip(*lines))
     return np.stack([starts, ends], 1), limb_N, share_N
 
 
-def warp_limbs(limbs_HWL: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The limbs through ``matrix`` (3×3, pixels to pixels), at the same size; outside there are none."""
+def warp_pose_map(pose_map_HWL: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A pose map through ``matrix`` (3×3, pixels to pixels), at the same size; outside there are no limbs."""
     import cv2
 
-    size = len(limbs_HWL)
+    size = len(pose_map_HWL)
     # OpenCV counts from the centre of the first pixel, and warps four channels at a time.
     affine = (translation(-0.5, -0.5) @ matrix @ translation(0.5, 0.5))[:2]
-    groups = [np.ascontiguousarray(limbs_HWL[..., k : k + 4]) for k in range(0, limbs_HWL.shape[2], 4)]
+    groups = [np.ascontiguousarray(pose_map_HWL[..., k : k + 4]) for k in range(0, pose_map_HWL.shape[2], 4)]
     warped = [cv2.warpAffine(g, affine, (size, size), flags=cv2.INTER_LINEAR) for g in groups]
     return np.concatenate([w.reshape(size, size, -1) for w in warped], -1)
 
 
-def stick_figure(limbs_HWL: np.ndarray) -> np.ndarray:
-    """The limbs in OpenPose's colours, uint8 (H, W, 3) RGB; where limbs cross, the brightest shows."""
-    strongest = limbs_HWL.argmax(-1)
-    value = np.take_along_axis(limbs_HWL, strongest[..., None], -1).astype(np.float32)
+def stick_figure(pose_map_HWL: np.ndarray) -> np.ndarray:
+    """A pose map in OpenPose's colours, uint8 (H, W, 3) RGB; where limbs cross, the brightest shows."""
+    strongest = pose_map_HWL.argmax(-1)
+    value = np.take_along_axis(pose_map_HWL, strongest[..., None], -1).astype(np.float32)
     return (value * palette()[strongest]).round().astype(np.uint8)
 
 
@@ -214,32 +212,10 @@ def _colour_table() -> np.ndarray:
     def near(hue: float, width: float) -> np.ndarray:
         return np.clip(1.5 - np.abs((hue_deg - hue + 180) % 360 - 180) / width, 0, 1)
 
-    table = np.zeros((len(rgb), len(LIMBS)))
+    table = np.zeros((len(rgb), len(CHANNELS)))
     table[:, 0] = np.where(least > 64, least / 255, 0)  # white and grey: the face
     for limb, hues in _BODY_HUES_DEG.items():
-        table[:, LIMBS.index(limb)] = colourful * bright * np.max([near(h, 10) for h in hues], 0)
+        table[:, CHANNELS.index(limb)] = colourful * bright * np.max([near(h, 10) for h in hues], 0)
     for finger, hue in _FINGER_HUES_DEG.items():
-        table[:, LIMBS.index(finger)] = np.minimum(colourful / 0.7, 1) * (1 - bright) * near(hue, 20)
+        table[:, CHANNELS.index(finger)] = np.minimum(colourful / 0.7, 1) * (1 - bright) * near(hue, 20)
     return (table * 255).round().astype(np.uint8)
-
-
-def face_lines(pose: Pose) -> np.ndarray:
-    """Both ends of each line of the face's outlines over time, (T, N, 2, 3): x, y in the pose's pixels, confidence."""
-    import numpy.ma as ma
-
-    start = 0
-    for component in pose.header.components:
-        if component.name in ("FACE_LANDMARKS", "face_keypoints_2d"):
-            # A whole mesh has thousands of lines; its outlines are those between the points that contours keep.
-            limbs = component.limbs
-            if len(limbs) > 400:
-                from pose_format.utils.holistic import FACEMESH_CONTOURS_POINTS
-
-                keep = {component.points.index(p) for p in FACEMESH_CONTOURS_POINTS if p in component.points}
-                limbs = [(a, b) for a, b in limbs if a in keep and b in keep]
-            xy = np.nan_to_num(ma.getdata(pose.body.data)[:, 0, :, :2])
-            confidence = np.asarray(pose.body.confidence)[:, 0, :, None]
-            points_TPC = np.concatenate([xy, confidence], -1)
-            return points_TPC[:, start + np.array(limbs, int).reshape(-1, 2)]
-        start += len(component.points)
-    return np.zeros((len(pose.body.data), 0, 2, 3))

@@ -134,7 +134,7 @@ def face_motion(joints: Joints, source: Proportions, target: Proportions) -> np.
 
 
 def moved_lines(lines_TN2C: np.ndarray, motion_T33: np.ndarray) -> np.ndarray:
-    """The face's outlines, as of ``limbs.face_lines``, through ``motion_T33``."""
+    """The face's outlines, as of ``Joints.lines_TN2C``, through ``motion_T33``."""
     n_frames, n_lines = lines_TN2C.shape[:2]
     moved_TPC = _through(motion_T33, lines_TN2C[..., :2].reshape(n_frames, 2 * n_lines, 2))
     return np.concatenate([moved_TPC.reshape(n_frames, n_lines, 2, 2), lines_TN2C[..., 2:]], -1)

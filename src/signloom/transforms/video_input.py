@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from signloom.errors import InputError
+from signloom.media.flow_files import flow_of_codes
 from signloom.transforms.geometry import about_centre, fit_shorter_side, scaling, translation, warp_flow, warp_frames
-from signloom.transforms.hand_crops import HAND_SHARE, cut_hands, hand_centres, shoulder_share
+from signloom.transforms.hand_crops import (
+    HAND_SHARE,
+    LOCATED_MIRROR,
+    cut_hands,
+    hand_centres,
+    located,
+    shoulder_share,
+)
 from signloom.transforms.video_augment import Draw
 
+if TYPE_CHECKING:
+    from signloom.data.corpus import ClipRef
+    from signloom.data.reader import Reader
+
+CHANNELS = {"frames": 3, "flow": 2}
+"""Channels of the streams of pictures."""
 HANDEDNESS = ("as-filmed", "dominant-right")
 TIME_CROPS = ((0.0, 1.0), (0.06, 1.0), (0.0, 0.94), (0.06, 0.94))
 """The (start, stop) shares of a clip that vote in use, the whole clip first."""
@@ -44,6 +58,7 @@ class VideoInput:
     mirror_votes: bool = False
     time_votes: bool = True
     version: ClassVar[int] = 1
+    keeps_clips: ClassVar[bool] = False
 
     def __post_init__(self):
         if self.n_frames < 1 or self.size_px < 16 or self.resize_px < 16:
@@ -60,6 +75,55 @@ class VideoInput:
         for name, known in (("sampling", SAMPLINGS), ("handedness", HANDEDNESS)):
             if getattr(self, name) not in known:
                 raise InputError(f"VideoInput.{name}: got {getattr(self, name)!r}, expected one of {known}")
+
+    def model_fields(self, streams: tuple[str, ...]) -> dict[str, Any]:
+        """What a model's config has to know of this input."""
+        return {"channels": CHANNELS.get(streams[0], 3)} | ({"regions": self.regions} if self.hands_px else {})
+
+    def of_clip(
+        self,
+        clip: ClipRef,
+        read: Reader,
+        streams: tuple[str, ...],
+        *,
+        draw: Draw | None = None,
+        crop: tuple[float, float] = (0.0, 1.0),
+        mirror: bool | None = None,
+    ) -> dict[str, np.ndarray]:
+        """What a model sees of a clip, by stream: ``frames`` (3, T, H, W), ``flow`` (2, T, H, W).
+
+        With stream ``pose`` also the places of the joints ``LOCATED`` in it, ``pose`` (T, J, 2) from -1 to 1, with
+        ``present`` (T, J). Changed as ``draw`` says; without one, its part ``crop``. ``mirror`` None decides by itself
+        whether the clip is mirrored (:meth:`mirrored`).
+        """
+        rows = self.rows(clip.n_frames, draw, crop)
+        mirror = self.mirrored(clip, read, streams) if mirror is None else mirror
+        seen_TJ3 = None
+        if "pose" in streams:  # first: hands are cut out of the pictures by it
+            joints = read(clip, "pose")
+            seen_TJ3 = located(joints, *joints.size_px)[rows]
+        made: dict[str, np.ndarray] = {}
+        size: tuple[int, ...] = (1, 1)
+        for stream in streams:
+            if stream == "pose":
+                continue
+            picked = read(clip, stream, rows)
+            size = picked.shape[1:3]
+            if stream == "flow":
+                flow = flow_of_codes(picked, read.streams[stream].fingerprint().get("limit_px", 20.0))
+                made[stream] = self.flow(flow, draw, mirror=mirror)
+            else:
+                made[stream] = self.frames(picked, draw, mirror=mirror, seen_TJ3=seen_TJ3)
+        if seen_TJ3 is not None:
+            height, width = size
+            made["pose"], made["present"] = self.joints(seen_TJ3, width, height, LOCATED_MIRROR, draw, mirror=mirror)
+        return made
+
+    def mirrored(self, clip: ClipRef, read: Reader, streams: tuple[str, ...]) -> bool:
+        """Whether a clip is mirrored so that the dominant hand is the right one; from its whole first stream."""
+        if self.handedness != "dominant-right":
+            return False
+        return left_moves_more(read(clip, next(s for s in streams if s != "pose"), np.arange(clip.n_frames)))
 
     def rows(self, n_stored: int, draw: Draw | None = None, crop: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
         """Which of ``n_stored`` frames are seen, ``n_frames`` ascending indices.
@@ -99,7 +163,8 @@ class VideoInput:
     ) -> np.ndarray:
         """Float32 (3, T, size, size) from the uint8 frames that :meth:`rows` chose; wider by ``hands_px`` with hands.
 
-        ``seen_TJ3`` are the joints (:func:`signloom.transforms.hand_crops.located`) of these frames, by which hands are found.
+        ``seen_TJ3`` are the joints (:func:`~signloom.transforms.hand_crops.located`) of these frames: they tell where
+        the hands are.
         """
         matrix = self._matrix(picked_THWC.shape, draw, mirror)
         warped = warp_frames(picked_THWC, matrix, self.size_px)
@@ -162,8 +227,8 @@ def left_moves_more(clip_THWC: np.ndarray) -> bool:
     """Whether more moves on the signer's left, the picture's right half, over a whole clip.
 
     ``clip_THWC`` is uint8: frames (C = 3), or flow as stored (C = 2, 128 is no motion). Beside
-    :func:`signloom.transforms.pose_input.left_is_busier` it needs no pose; it takes the signer to face the camera in the
-    middle of the picture.
+    :func:`signloom.transforms.pose_input.left_is_busier` it needs no pose; it takes the signer to face the camera in
+    the middle of the picture.
     """
     if clip_THWC.shape[3] == 2:
         moved = np.abs(clip_THWC.astype(np.int16) - 128)

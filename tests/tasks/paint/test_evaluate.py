@@ -1,4 +1,4 @@
-"""Measuring a painter: every figure beside what it has to beat, frames read in step."""
+"""Measuring a generator: every figure beside baselines, frames read in step."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from signloom.tasks.paint.evaluate import (
     PREVIOUS,
     PageSettings,
     PaintedClip,
-    evaluate_painter,
-    write_painter_page,
+    measure_clips,
+    write_page,
 )
-from signloom.transforms.pose_map import FINGER_ROWS, LIMBS
+from signloom.transforms.pose_map import CHANNELS, FINGER_ROWS
 
 SIZE = 64
 
 
 def scene(x: int) -> tuple[np.ndarray, np.ndarray]:
-    """A signer whose one hand stands at ``x``: the picture, and its limbs."""
+    """A signer whose one hand stands at ``x``: the picture, and its pose map."""
     rng = np.random.default_rng(0)
     picture = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8), (0, 0), 2)
     cv2.circle(picture, (x, 44), 6, (230, 180, 150), -1)
     cv2.circle(picture, (32, 14), 7, (230, 190, 160), -1)
-    limbs = np.zeros((SIZE, SIZE, len(LIMBS)), np.uint8)
-    limbs[38:50, x - 5 : x + 5, FINGER_ROWS] = 200
-    limbs[8:20, 26:38, 0] = 255
-    return picture, limbs
+    pose_map = np.zeros((SIZE, SIZE, len(CHANNELS)), np.uint8)
+    pose_map[38:50, x - 5 : x + 5, FINGER_ROWS] = 200
+    pose_map[8:20, 26:38, 0] = 255
+    return picture, pose_map
 
 
 TEST = [12, 16, 20, 25, 29, 33]
@@ -49,7 +49,7 @@ def clip(name: str = "a", places=TEST, change=lambda picture: picture) -> Painte
         25.0,
         painted=lambda: (change(picture) for picture, _ in frames),
         real=lambda: (picture for picture, _ in frames),
-        limbs=lambda: (limbs for _, limbs in frames),
+        pose_maps=lambda: (pose_map for _, pose_map in frames),
     )
 
 
@@ -65,8 +65,8 @@ def value(results, who, area, name) -> float:
     return results["figures"][who][area][name]["value"]
 
 
-def test_a_perfect_painter_has_perfect_figures_everywhere():
-    results = evaluate_painter([clip()], train, quiet=True)
+def test_a_perfect_generator_has_perfect_figures_everywhere():
+    results = measure_clips([clip()], train, quiet=True)
     for area in ("full", "face", "hands"):
         assert value(results, "painted", area, "psnr") == pytest.approx(100)
         assert value(results, "painted", area, "ssim") == pytest.approx(1, abs=1e-5)
@@ -78,7 +78,7 @@ def test_a_perfect_painter_has_perfect_figures_everywhere():
 
 
 def test_baselines_are_what_they_say():
-    results = evaluate_painter([replace(clip(), before=scene(10)[0])], train, quiet=True)
+    results = measure_clips([replace(clip(), before=scene(10)[0])], train, quiet=True)
 
     def psnr(a, b):
         return -10 * math.log10(np.square((a.astype(float) - b) / 255).mean() or 1e-10)
@@ -98,7 +98,7 @@ def test_baselines_are_what_they_say():
 
 
 def test_a_blur_shows_in_sharpness_and_in_the_interval():
-    results = evaluate_painter([clip(change=blurred)], quiet=True)
+    results = measure_clips([clip(change=blurred)], quiet=True)
     sharpness = results["figures"]["painted"]["full"]["gradient_ratio"]
     assert sharpness["low"] <= sharpness["value"] <= sharpness["high"] < 0.8
     assert MEAN not in results["figures"]
@@ -107,7 +107,7 @@ def test_a_blur_shows_in_sharpness_and_in_the_interval():
 
 def test_frames_count_alike_and_clips_are_also_told_apart():
     good, bad = clip("good", TEST[:2]), clip("bad", TEST, blurred)
-    results = evaluate_painter([good, bad], train, quiet=True)
+    results = measure_clips([good, bad], train, quiet=True)
     of_clips = [c["figures"]["painted"]["full"]["ssim"]["value"] for c in results["clips"]]
     assert of_clips[0] == pytest.approx(1, abs=1e-5)
     assert value(results, "painted", "full", "ssim") == pytest.approx((2 * of_clips[0] + 6 * of_clips[1]) / 8)
@@ -116,7 +116,7 @@ def test_frames_count_alike_and_clips_are_also_told_apart():
 
 
 def test_another_distance_is_measured_where_one_is_given():
-    results = evaluate_painter([clip(change=blurred)], lpips=lambda a, b: (a - b).abs().mean((1, 2, 3)), quiet=True)
+    results = measure_clips([clip(change=blurred)], lpips=lambda a, b: (a - b).abs().mean((1, 2, 3)), quiet=True)
     assert 0 < value(results, "painted", "hands", "lpips") < 1
 
 
@@ -126,7 +126,7 @@ def test_parts_too_small_for_a_distance_are_left_out_of_it():
         return (a - b).abs().mean((1, 2, 3))
 
     distance.min_px = 32
-    results = evaluate_painter([clip(change=blurred)], lpips=distance, quiet=True)
+    results = measure_clips([clip(change=blurred)], lpips=distance, quiet=True)
     assert value(results, "painted", "full", "lpips") > 0
     assert "lpips" not in results["figures"]["painted"]["hands"]
 
@@ -137,7 +137,7 @@ def test_fid_is_of_whole_frames_painted_and_nearest_but_not_of_one_picture_or_th
 
     def figures(change):
         clips = [replace(clip("a", change=change), before=scene(10)[0]), clip("b", [15, 23], change)]
-        return evaluate_painter(clips, train, fid=features, quiet=True)["figures"]
+        return measure_clips(clips, train, fid=features, quiet=True)["figures"]
 
     same, dark = figures(lambda picture: picture), figures(lambda picture: picture // 2)
     assert same["painted"]["full"]["fid"] == {"value": pytest.approx(0, abs=1e-9), "low": None, "high": None, "n": 8}
@@ -161,36 +161,36 @@ def test_hands_are_looked_for_in_painted_and_real_frames(monkeypatch):
         return wanted if sharp else Joints(xy, blind, fps)
 
     monkeypatch.setattr("signloom.metrics.pictures.redetected", found)
-    results = evaluate_painter([replace(clip(change=blurred), wanted=wanted)], quiet=True)
+    results = measure_clips([replace(clip(change=blurred), wanted=wanted)], quiet=True)
     assert value(results, "real", "pose", "hand_rate") == 1
     assert value(results, "painted", "pose", "hand_rate") == value(results, "painted", "pose", "pck_10") == 0.5
 
 
-@pytest.mark.parametrize("stream", ["painted", "real", "limbs"])
+@pytest.mark.parametrize("stream", ["painted", "real", "pose_maps"])
 def test_streams_out_of_step_are_refused(stream):
     whole = clip()
     shorter = replace(whole, **{stream: lambda: list(getattr(whole, stream)())[:-1]})
     with pytest.raises(InputError, match=r"clip 'a'.*one ends after 5"):
-        evaluate_painter([shorter], quiet=True)
+        measure_clips([shorter], quiet=True)
 
 
 def test_no_clips_no_frames_and_other_sizes_are_refused():
     with pytest.raises(InputError, match="no clip"):
-        evaluate_painter([], quiet=True)
+        measure_clips([], quiet=True)
     with pytest.raises(InputError, match="no frames"):
-        evaluate_painter([clip(places=[])], quiet=True)
+        measure_clips([clip(places=[])], quiet=True)
     with pytest.raises(InputError, match=r"frame 0.*one size"):
-        evaluate_painter([clip(change=lambda p: p[:32])], quiet=True)
+        measure_clips([clip(change=lambda p: p[:32])], quiet=True)
     with pytest.raises(InputError, match="no training frame"):
-        evaluate_painter([clip()], lambda: iter(()), quiet=True)
+        measure_clips([clip()], lambda: iter(()), quiet=True)
     with pytest.raises(InputError, match="no test frame"):
-        evaluate_painter([clip(places=[])], train, quiet=True)
+        measure_clips([clip(places=[])], train, quiet=True)
 
 
 def test_the_page_holds_figures_stills_and_clips(tmp_path):
     clips = [clip("one & only", change=blurred)]
-    results = evaluate_painter(clips, train, quiet=True)
-    file = write_painter_page(results, clips, tmp_path / "page.html", PageSettings(n_stills=2, about={"recipe": "toy"}))
+    results = measure_clips(clips, train, quiet=True)
+    file = write_page(results, clips, tmp_path / "page.html", PageSettings(n_stills=2, about={"recipe": "toy"}))
     html = file.read_text(encoding="utf-8")
     assert html.count("data:video/mp4") == 1
     assert html.count("frame 1<") == html.count("frame 4<") == 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,9 +16,12 @@ from signloom.data.manifest import read_manifest
 from signloom.data.splits import apply_split, read_split
 from signloom.errors import CheckpointError, InputError, LeakError, MissingStreamError
 from signloom.metrics.classification import softmax
+from signloom.streams import STREAMS
+from signloom.streams.pose import PoseStream
 from signloom.tasks.recognise import fuse
+from signloom.tasks.recognise.evaluate import Scores, score_corpus
 from signloom.tasks.recognise.fusion import Fusion
-from signloom.tasks.recognise.run import Scores, score_corpus
+from signloom.tasks.recognise.predict import Recogniser
 
 QUICK = ("--epochs", "2", "--batch-size", "16")
 
@@ -92,9 +97,9 @@ def test_scores_are_kept_until_the_model_or_a_clip_changes(mine, pose_corpus, tm
     [run] = fuse.open_runs([mine / "a"])
     scored = []
 
-    def counted(checkpoint, manifest):
+    def counted(recogniser, manifest):
         scored.append(len(manifest))
-        return score_corpus(checkpoint, manifest)
+        return score_corpus(recogniser, manifest)
 
     monkeypatch.setattr(fuse, "score_corpus", counted)
     first = fuse.cached_scores(run, corpus, "test")
@@ -166,7 +171,16 @@ def test_several_runs_are_compared_on_the_same_clips(pose_corpus, runs, tmp_path
     assert "minus the best" in text
 
 
-def test_a_clip_without_a_stream_is_left_to_the_others(runs, split_corpus):
+@pytest.fixture
+def pose2(monkeypatch):
+    """A second stream of poses, "pose2"."""
+    module = ModuleType("pose2_stream")
+    module.Pose2 = type("Pose2", (PoseStream,), {"name": "pose2"})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(STREAMS, "pose2", "pose2_stream:Pose2")
+
+
+def test_a_clip_without_a_stream_is_left_to_the_others(runs, split_corpus, pose2):
     opened = fuse.open_runs([runs / "a", runs / "b"])
     streams = dict(split_corpus.meta["streams"])
     other = replace(opened[1].checkpoint, streams={"pose2": opened[1].checkpoint.streams["pose"]})
@@ -177,9 +191,9 @@ def test_a_clip_without_a_stream_is_left_to_the_others(runs, split_corpus):
     )
     meta = {**split_corpus.meta, "streams": {**streams, "pose2": streams["pose"]}}
     corpus = replace(split_corpus, records=with_second, meta=meta)
-    model = fuse.FusedModel((opened[0], replace(opened[1], checkpoint=other)), Fusion((0.4, 0.6)))
+    model = fuse.FusedRecogniser((opened[0], replace(opened[1], checkpoint=other)), Fusion((0.4, 0.6)))
     chosen = corpus.only("test")
-    first, second = (score_corpus(r.checkpoint, chosen) for r in opened)
+    first, second = (score_corpus(Recogniser(r.checkpoint), chosen) for r in opened)
     fused = fuse.score_fused(model, chosen)
     place = {r.id: n for n, r in enumerate(fused.records)}
     rows = [place[i] for i in test_ids[:3]]
@@ -198,7 +212,7 @@ def test_a_clip_without_a_stream_is_left_to_the_others(runs, split_corpus):
 
 def test_runs_that_know_different_labels_are_fused_over_all_of_them(runs, split_corpus):
     opened = fuse.open_runs([runs / "a", runs / "b"])
-    model = fuse.FusedModel(
+    model = fuse.FusedRecogniser(
         (opened[0], replace(opened[1], checkpoint=replace(opened[1].checkpoint, labels=("BALU", "NEW", "ZZ")))),
         Fusion((0.5, 0.5)),
     )

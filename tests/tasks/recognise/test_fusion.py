@@ -92,7 +92,7 @@ def test_few_or_flawless_validation_clips_leave_the_weights_equal():
         y = np.arange(n) % 5
         fusion = fit_fusion([stream(y, 5, strength, rng), stream(y, 5, strength, rng)], y)
         assert fusion.weights == pytest.approx((0.5, 0.5))
-        assert (fusion.pull, fusion.step) == (None, 0)
+        assert (fusion.shrinkage, fusion.step) == (None, 0)
     assert fit_fusion([np.zeros((0, 5))] * 3, np.zeros(0, int)) == equal_fusion(3)
 
 

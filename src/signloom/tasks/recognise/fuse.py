@@ -13,23 +13,27 @@ import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import signloom
+from signloom.data.corpus import ClipList, ClipRef, describe_corpus, split_hash_of
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record
-from signloom.data.splits import apply_split, read_split, write_split
+from signloom.data.splits import read_split, write_split
+from signloom.data.stream import Stream
 from signloom.errors import CheckpointError, InputError, LeakError
 from signloom.metrics import classification as metrics
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.hashing import fingerprint_hash
-from signloom.runtime.workers import Outcome
+from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
 from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels, paired_difference
-from signloom.tasks.recognise.run import Scores, describe_corpus, predict_files, results_of, score_corpus, split_hash_of
-from signloom.training.checkpoint import Checkpoint, load_checkpoint
+from signloom.tasks.recognise.predict import Recogniser, RecogniserSession
+from signloom.training.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
+from signloom.training.task import Prediction
 
 FORMAT = "signloom-fusion"
 FORMAT_VERSION = 1
@@ -44,17 +48,58 @@ class Run:
     folder: Path
     checkpoint: Checkpoint
 
-    @property
-    def checkpoint_folder(self) -> Path:
-        return self.folder if (self.folder / "config.json").exists() else self.folder / "checkpoint"
+    @cached_property
+    def recogniser(self) -> Recogniser:
+        """Ready to use."""
+        return Recogniser(self.checkpoint)
 
 
 @dataclass(frozen=True)
-class FusedModel:
-    """Recognisers with the fusion that joins them; ``labels`` is the union of what they know, sorted."""
+class FusedRecogniser:
+    """Recognisers with the fusion that joins them; ``labels`` is the union of what they know, sorted.
+
+    Implements :class:`signloom.training.task.Predictor`.
+    """
 
     runs: tuple[Run, ...]
     fusion: Fusion
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(s for run in self.runs for s in run.checkpoint.streams))
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """What makes and reads the streams it needs. Raises CheckpointError where the runs want different ones."""
+        found: dict[str, Stream] = {}
+        for run in self.runs:
+            for name, stream in run.recogniser.streams.items():
+                if name in found and found[name].fingerprint() != stream.fingerprint():
+                    raise CheckpointError(
+                        f"run '{run.name}' was trained on another '{name}' than the runs before it; prepare a corpus "
+                        "for each, and evaluate them one by one"
+                    )
+                found[name] = stream
+        return found
+
+    def scores(self, clips: Sequence[ClipRef]) -> np.ndarray:
+        """Fused log-probabilities of many clips, (N, K): each is judged by the runs whose streams it has."""
+        scored: list[Scores | None] = []
+        records = tuple(Record(clip.id) for clip in clips)
+        for run in self.runs:
+            able = [k for k, clip in enumerate(clips) if all(clip.has(s) for s in run.checkpoint.streams)]
+            own = tuple(records[k] for k in able)
+            some = ClipList(tuple(clips[k] for k in able))
+            scored.append(Scores(own, run.checkpoint.labels, run.recogniser.scores(some)) if able else None)
+        return self.combine(scored, records).logits_NK
+
+    def __call__(self, clip: ClipRef) -> Prediction:
+        """What is signed in ``clip``."""
+        return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores([clip])[0])
+
+    def session(self, fps: float = 25.0) -> RecogniserSession:
+        """A clip that is pushed frame by frame; the answer comes when it is closed."""
+        return RecogniserSession(self, fps)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -167,12 +212,12 @@ def cached_scores(run: Run, manifest: Manifest, split: str) -> Scores | None:
         return None
     file = _cache_file(run, split)
     if file is None:
-        return score_corpus(run.checkpoint, clips)
+        return score_corpus(run.recogniser, clips)
     key = _scores_key(run, clips)
     kept = _read_scores(file, key, clips, run.checkpoint.labels)
     if kept is not None:
         return kept
-    scores = score_corpus(run.checkpoint, clips)
+    scores = score_corpus(run.recogniser, clips)
     try:
         with atomic_write(file) as tmp:
             np.savez(tmp, key=np.array(key), ids=np.array([r.id for r in clips]), logits_NK=scores.logits_NK)
@@ -188,7 +233,7 @@ def _cache_file(run: Run, split: str) -> Path | None:
 
 
 def _scores_key(run: Run, clips: Manifest) -> str:
-    files = []
+    files: list[tuple[Any, ...]] = []
     for record in clips:
         for stream in run.checkpoint.streams:
             path = clips.root / record.streams[stream]
@@ -208,7 +253,7 @@ def _checkpoint_hash(run: Run) -> str:
     """Identifies a checkpoint by its weights and its config (labels, temperature, preparation)."""
     digest = hashlib.blake2b(digest_size=16)
     for name in ("model.safetensors", "config.json"):
-        with open(run.checkpoint_folder / name, "rb") as file:
+        with open(checkpoint_folder(run.folder) / name, "rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
@@ -269,7 +314,7 @@ def refuse_other_splits(runs: Sequence[Run], manifest: Manifest) -> None:
 # --- fusing -----------------------------------------------------------------------------------------------------
 
 
-def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedModel:
+def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedRecogniser:
     """Fuse ``runs`` with weights fitted on the validation clips of ``manifest``'s split, never on any other.
 
     Only validation clips that have every run's streams and a label that some run knows are used; without any the
@@ -278,7 +323,7 @@ def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedModel:
     if len(runs) < 2:
         raise InputError(f"fusion needs at least two runs; got {', '.join(r.name for r in runs) or 'none'}")
     refuse_other_splits(runs, manifest)
-    unfitted = FusedModel(tuple(runs), equal_fusion(len(runs)))
+    unfitted = FusedRecogniser(tuple(runs), equal_fusion(len(runs)))
     index = {label: k for k, label in enumerate(unfitted.labels)}
     val = manifest.where(lambda r: r.split == "val" and r.label in index)
     if not val.records:
@@ -299,7 +344,7 @@ class Measured:
     records: tuple[Record, ...]
     alone: tuple[Scores | None, ...]
     fused: Scores | None
-    model: FusedModel | None
+    model: FusedRecogniser | None
 
     def hits_SN(self) -> np.ndarray:
         """Whether each run recognised each clip, (S, N) bool; a clip whose stream is missing was not recognised."""
@@ -320,7 +365,7 @@ def _hits(scores: Scores | None, records: Sequence[Record]) -> np.ndarray:
     return np.array([right.get(r.id, False) for r in records])
 
 
-def _measure(runs: Sequence[Run], manifest: Manifest, split: str, model: FusedModel | None) -> Measured:
+def measure(runs: Sequence[Run], manifest: Manifest, split: str, model: FusedRecogniser | None) -> Measured:
     chosen = manifest.only(split)
     for record in chosen:
         if record.label is None:
@@ -332,7 +377,7 @@ def _measure(runs: Sequence[Run], manifest: Manifest, split: str, model: FusedMo
     return Measured(chosen.records, alone, fused, model)
 
 
-def _describe_run(run: Run) -> dict[str, Any]:
+def describe_run(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "recipe": run.checkpoint.recipe.get("name"),
@@ -341,31 +386,33 @@ def _describe_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _proportion(hits_N: np.ndarray, seed: int) -> dict[str, Any]:
+def proportion(hits_N: np.ndarray, seed: int) -> dict[str, Any]:
     low, high = metrics.proportion_interval(int(hits_N.sum()), len(hits_N), np.random.default_rng(seed))
     return {"value": float(hits_N.mean()), "low": low, "high": high}
 
 
-def evaluate_fused(model: FusedModel, manifest: Manifest, split: str, *, seed: int = 0) -> dict[str, Any]:
+def evaluate_fused(
+    model: FusedRecogniser, manifest: Manifest, split: str, *, about: Mapping[str, Any] | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Measure a fused model on one split: the results document of :func:`results_of`, with ``fusion``.
 
     ``fusion`` has ``streams`` (per run: ``name``, ``recipe``, ``architecture``, ``streams``, ``weight``, ``val_top1``,
     ``top1`` on the clips measured, ``n_missing`` clips it could not score, and ``difference``: how much more the
     fusion recognises than it, with a paired bootstrap interval over clips), ``best`` (the run that is best on the clips
     measured: the strictest comparison), ``difference`` (fused minus that one), ``top1``, ``rule``, ``temperature``,
-    ``pull``, ``step`` and ``validation``. Raises LeakError as :func:`refuse_other_splits` does.
+    ``shrinkage``, ``step`` and ``validation``. Raises LeakError as :func:`refuse_other_splits` does.
     """
     refuse_other_splits(model.runs, manifest)
-    measured = _measure(model.runs, manifest, split, model)
+    measured = measure(model.runs, manifest, split, model)
     assert measured.fused is not None
     checkpoint = model.runs[0].checkpoint
     results = results_of(
         [measured.fused],
-        split={"name": split, **checkpoint.split},
+        split={"name": split, **checkpoint.split, **(about or {})},
         checkpoint=replace(checkpoint, labels=measured.fused.labels),
         manifest=manifest,
         seed=seed,
-        title=_title(model.runs, manifest),
+        title=fusion_title(model.runs, manifest),
     )
     hits_SN, fused_N = measured.hits_SN(), measured.fused_hits_N()
     validation = model.fusion.validation or {}
@@ -374,10 +421,10 @@ def evaluate_fused(model: FusedModel, manifest: Manifest, split: str, *, seed: i
         own = measured.alone[s]
         streams.append(
             {
-                **_describe_run(run),
+                **describe_run(run),
                 "weight": model.fusion.weights[s],
                 "val_top1": validation["top1_S"][s] if validation else None,
-                "top1": _proportion(hits_SN[s], seed),
+                "top1": proportion(hits_SN[s], seed),
                 "n_missing": len(measured.records) - (len(own.records) if own else 0),
                 "difference": paired_difference(fused_N, hits_SN[s], seed=seed),
             }
@@ -390,35 +437,47 @@ def evaluate_fused(model: FusedModel, manifest: Manifest, split: str, *, seed: i
         "difference": best["difference"],
         "rule": model.fusion.rule,
         "temperature": model.fusion.temperature,
-        "pull": model.fusion.pull,
+        "shrinkage": model.fusion.shrinkage,
         "step": model.fusion.step,
         "validation": {k: v for k, v in validation.items() if k != "top1_S"},
         "interval": "95 %, percentile bootstrap over clips; differences: each clip drawn with both answers",
     }
-    return _about_fusion(results, model.runs)
+    return about_fusion(results, model.runs)
 
 
 def fuse_runs(
-    runs: Sequence[Run], manifest: Manifest, split: str = "test", *, seed: int = 0
-) -> tuple[dict[str, Any], FusedModel]:
+    runs: Sequence[Run],
+    manifest: Manifest,
+    split: str = "test",
+    *,
+    about: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, Any], FusedRecogniser]:
     """Fit the fusion of ``runs`` on the validation clips of ``manifest`` and measure it on ``split``.
 
     Returns the results (see :func:`evaluate_fused`) and the fused model.
     """
     model = fit_runs(runs, manifest)
-    return evaluate_fused(model, manifest, split, seed=seed), model
+    return evaluate_fused(model, manifest, split, about=about, seed=seed), model
 
 
-def compare_runs(runs: Sequence[Run], manifest: Manifest, split: str = "test", *, seed: int = 0) -> dict[str, Any]:
+def compare_runs(
+    runs: Sequence[Run],
+    manifest: Manifest,
+    split: str = "test",
+    *,
+    about: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Measure several runs on the same clips: ``streams`` with ``top1`` and its interval each, best first."""
     refuse_other_splits(runs, manifest)
-    measured = _measure(runs, manifest, split, None)
+    measured = measure(runs, manifest, split, None)
     hits_SN = measured.hits_SN()
     best = int(hits_SN.mean(axis=1).argmax())
     rows = [
         {
-            **_describe_run(run),
-            "top1": _proportion(hits_SN[s], seed),
+            **describe_run(run),
+            "top1": proportion(hits_SN[s], seed),
             "n_missing": len(measured.records) - (len(own.records) if (own := measured.alone[s]) else 0),
             "difference": paired_difference(hits_SN[s], hits_SN[best], seed=seed) if s != best else None,
         }
@@ -427,17 +486,17 @@ def compare_runs(runs: Sequence[Run], manifest: Manifest, split: str = "test", *
     return {
         "kind": "comparison",
         "title": f"{len(runs)} runs on {describe_corpus(manifest)['name']}",
-        "split": {"name": split, **runs[0].checkpoint.split},
+        "split": {"name": split, **runs[0].checkpoint.split, **(about or {})},
         "n_clips": len(measured.records),
         "streams": sorted(rows, key=lambda row: -row["top1"]["value"]),
     }
 
 
-def _title(runs: Sequence[Run], manifest: Manifest) -> str:
+def fusion_title(runs: Sequence[Run], manifest: Manifest) -> str:
     return f"{' + '.join(run.name for run in runs)}, fused, on {describe_corpus(manifest)['name']}"
 
 
-def _about_fusion(results: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
+def about_fusion(results: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
     """The results with settings and record of all fused runs in place of the first one's."""
     own: dict[str, Any] = {}
     for run in runs:
@@ -448,147 +507,10 @@ def _about_fusion(results: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any
     return results
 
 
-# --- cross-validations ------------------------------------------------------------------------------------------
-
-
-def fuse_crossvals(folders: Sequence[Path], manifest: Manifest, *, fuse: bool = True) -> dict[str, Any]:
-    """Compare cross-validations run by run (same fold, same seed) and, with ``fuse``, fuse them within each.
-
-    Weights come from the validation clips of each run's own split. Returns a results document like
-    :func:`cross_validate`'s with ``fusion`` as in :func:`evaluate_fused`, where ``top1`` and ``difference`` are means
-    over folds with an interval from resampling folds (the held-out signers), ``weight`` and ``val_top1`` are means over
-    runs, and ``per_run`` tells of each. Without ``fuse``: a comparison (see :func:`compare_runs`) with ``per_run``.
-
-    Raises InputError when the cross-validations have no fold and seed in common, LeakError when the runs of one fold
-    were trained on different splits.
-    """
-    names = names_of(folders)
-    if fuse and len(folders) < 2:
-        raise InputError(f"fusion needs at least two cross-validations; got {names[0]}")
-    found = [crossval_runs(folder) for folder in folders]
-    common = sorted(set.intersection(*(set(f) for f in found)))
-    if not common:
-        have = "; ".join(f"{name}: {', '.join(f'{fold} seed {s}' for fold, s in f)}" for name, f in zip(names, found))
-        raise InputError(f"the cross-validations have no finished fold and seed in common: {have}")
-    rows: list[list[dict[str, Any]]] = [[] for _ in folders]
-    fused_rows: list[dict[str, Any]] = []
-    scored: list[Scores] = []
-    per_run: list[dict[str, Any]] = []
-    gains: list[tuple[str, np.ndarray, np.ndarray]] = []
-    runs: list[Run] = []
-    for fold, seed in common:
-        paths = [f[fold, seed] for f in found]
-        runs = [Run(name, path, load_checkpoint(path)) for name, path in zip(names, paths)]
-        split_file = paths[0] / "split.json"
-        if not split_file.exists():
-            raise InputError(
-                f"'{split_file}' is missing: nothing else says which clips fold '{fold}' held out. Give the same "
-                "`signloom crossval` command again: finished runs are kept, and it is written"
-            )
-        corpus = apply_split(manifest, read_split(split_file))
-        model = fit_runs(runs, corpus) if fuse else None
-        if model is None:
-            refuse_other_splits(runs, corpus)
-        measured = _measure(runs, corpus, "test", model)
-        hits_SN = measured.hits_SN()
-        about = {"name": f"{fold} seed {seed}", "held_out": fold, "seed": seed, "n_clips": len(measured.records)}
-        for own, hits_N in zip(rows, hits_SN):
-            own.append({**about, "top1": float(hits_N.mean())})
-        row = {**about, "streams": {name: float(h.mean()) for name, h in zip(names, hits_SN)}}
-        if model is not None:
-            assert measured.fused is not None
-            fused_N = measured.fused_hits_N()
-            predicted = [measured.fused.labels[k] for k in measured.fused.logits_NK.argmax(axis=1)]
-            fused_rows.append(
-                {**about, "top1": float(fused_N.mean()), "macro_f1": _macro_f1(measured.records, predicted)}
-            )
-            fusion = model.fusion
-            row |= {
-                "fused": float(fused_N.mean()),
-                "weights": dict(zip(names, fusion.weights)),
-                "val_top1": dict(zip(names, fusion.validation["top1_S"])) if fusion.validation else None,
-                "temperature": fusion.temperature,
-                "rule": fusion.rule,
-                "step": fusion.step,
-            }
-            scored.append(measured.fused)
-            gains.append((fold, fused_N, hits_SN))
-        per_run.append(row)
-    left_out = [
-        f"{name}: {', '.join(f'{fold} seed {s}' for fold, s in extra)}"
-        for name, f in zip(names, found)
-        if (extra := sorted(set(f) - set(common)))
-    ]
-    remarks = [f"Left out, because not every stream has them: {'; '.join(left_out)}."] if left_out else []
-    n_folds = len({fold for fold, _ in common})
-    scheme = runs[0].checkpoint.split.get("scheme")
-    n_seeds = len({s for _, s in common})
-    detail = f"{n_folds} folds, {n_seeds} seeds; every clip is measured by models that never saw its fold"
-    split = {"name": "test", "scheme": scheme, "detail": detail}
-    streams: list[dict[str, Any]] = []
-    for run, own in zip(runs, rows):
-        streams.append({**_describe_run(run), "top1": metrics.aggregate_runs(own)["top1"]})
-    if not fuse:
-        return {
-            "kind": "comparison",
-            "title": f"{len(folders)} cross-validations on {describe_corpus(manifest)['name']}",
-            "split": split,
-            "n_clips": sum(row["n_clips"] for row in per_run),
-            "streams": sorted(streams, key=lambda row: -row["top1"]["value"]),
-            "per_run": per_run,
-            "warnings": remarks,
-        }
-    groups = [fold for fold, fused_N, _ in gains for _ in fused_N]
-    fused_N = np.concatenate([fused for _, fused, _ in gains])
-    for s, row in enumerate(streams):
-        other_N = np.concatenate([hits_SN[s] for _, _, hits_SN in gains])
-        tops = [r["val_top1"][names[s]] for r in per_run if r["val_top1"]]
-        row["weight"] = float(np.mean([r["weights"][names[s]] for r in per_run]))
-        row["val_top1"] = float(np.mean(tops)) if tops else None
-        row["difference"] = paired_difference(fused_N, other_N, groups=groups)
-    labels = tuple(sorted({label for own in scored for label in own.labels}))
-    scored = [Scores(own.records, labels, on_labels(own.logits_NK, own.labels, labels)) for own in scored]
-    results = results_of(
-        scored,
-        split=split,
-        checkpoint=replace(runs[0].checkpoint, labels=labels),
-        manifest=manifest,
-        title=_title(runs, manifest),
-    )
-    results["runs"] = fused_rows
-    results["cross_validation"] = metrics.aggregate_runs(fused_rows)
-    # Clips stand once per seed in the pooled figures; the list of clips keeps the first seed's.
-    results["clips"] = list({clip["id"]: clip for clip in reversed(results["clips"])}.values())[::-1]
-    results["warnings"] = remarks
-    best = max(streams, key=lambda row: row["top1"]["value"])
-    results["fusion"] = {
-        "streams": streams,
-        "top1": results["cross_validation"]["top1"],
-        "best": best["name"],
-        "difference": best["difference"],
-        "rule": _shared([r["rule"] for r in per_run]),
-        "temperature": float(np.mean([r["temperature"] for r in per_run])),
-        "per_run": per_run,
-        "interval": "means over folds; 95 %, percentile bootstrap over folds, differences paired within each",
-    }
-    return _about_fusion(results, runs)
-
-
-def _macro_f1(records: Sequence[Record], predicted: Sequence[str]) -> float:
-    index = {label: k for k, label in enumerate(sorted({*predicted, *(str(r.label) for r in records)}))}
-    return metrics.macro_f1(
-        np.array([index[str(r.label)] for r in records]), np.array([index[label] for label in predicted])
-    )
-
-
-def _shared(rules: Sequence[str]) -> str:
-    return "; ".join(f"{rule} ({rules.count(rule)} of {len(rules)} runs)" for rule in dict.fromkeys(rules))
-
-
 # --- a fused model on disk --------------------------------------------------------------------------------------
 
 
-def save_fusion(model: FusedModel, folder: str | os.PathLike[str]) -> Path:
+def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
     """Write ``fusion.json`` (weights, and where the runs are, relative to it) and the runs' ``split.json``.
 
     The runs stay where they are: the folder goes with them, and is refused when one of them has changed since.
@@ -616,7 +538,7 @@ def save_fusion(model: FusedModel, folder: str | os.PathLike[str]) -> Path:
             "members": members,
             "temperature": fusion.temperature,
             "rule": fusion.rule,
-            "pull": fusion.pull,
+            "shrinkage": fusion.shrinkage,
             "step": fusion.step,
             "validation": fusion.validation,
         },
@@ -624,7 +546,7 @@ def save_fusion(model: FusedModel, folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def load_fusion(folder: str | os.PathLike[str]) -> FusedModel:
+def load_fusion(folder: str | os.PathLike[str]) -> FusedRecogniser:
     """Load what :func:`save_fusion` wrote, with all its runs.
 
     Raises CheckpointError naming the file and what is wrong with it, or the run that is gone or has changed.
@@ -640,7 +562,12 @@ def load_fusion(folder: str | os.PathLike[str]) -> FusedModel:
         members: list[Mapping[str, Any]] = config["members"]
         weights = tuple(float(m["weight"]) for m in members)
         fusion = Fusion(
-            weights, float(config["temperature"]), config["rule"], config["pull"], config["step"], config["validation"]
+            weights,
+            float(config["temperature"]),
+            config["rule"],
+            config.get("shrinkage", config.get("pull")),
+            config["step"],
+            config["validation"],
         )
         wanted = [(str(m["name"]), Path(folder) / m["path"], m["checkpoint"]) for m in members]
     except FileNotFoundError as error:
@@ -658,37 +585,17 @@ def load_fusion(folder: str | os.PathLike[str]) -> FusedModel:
                 "signloom evaluate … --fuse --save"
             )
         runs.append(run)
-    return FusedModel(tuple(runs), fusion)
+    return FusedRecogniser(tuple(runs), fusion)
 
 
-def score_fused(model: FusedModel, manifest: Manifest) -> Scores:
-    """Score every clip of a prepared corpus with a fused model, as :func:`score_corpus` does with one checkpoint.
+def score_fused(model: FusedRecogniser, manifest: Manifest) -> Scores:
+    """Score every clip of a prepared corpus with a fused model, as :func:`score_corpus` does with one recogniser.
 
     A clip is judged by the runs whose streams it has. Raises InputError naming a clip that has none of them.
     """
     scored: list[Scores | None] = []
     for run in model.runs:
-        clips = manifest.where(lambda r, needed=run.checkpoint.streams: all(s in r.streams for s in needed))
-        scored.append(score_corpus(run.checkpoint, clips) if clips.records else None)
+        needed = tuple(run.checkpoint.streams)
+        clips = replace(manifest, records=tuple(r for r in manifest if all(s in r.streams for s in needed)))
+        scored.append(score_corpus(run.recogniser, clips) if clips.records else None)
     return model.combine(scored, manifest.records)
-
-
-# --- use ----------------------------------------------------------------------------------------------------------
-
-
-def predict_fused(
-    model: FusedModel, paths: Sequence[Path], cache: Path, *, quiet: bool = False, **pool: Any
-) -> tuple[Scores | None, list[Outcome]]:
-    """Prepare raw files for each run of ``model`` and fuse what the runs say, as :func:`predict_files` does for one.
-
-    A file that only some runs can read (a ``.pose`` file holds no picture) is judged by those. ``pool`` goes to
-    :func:`predict_files`.
-    """
-    scored, outcomes = [], []
-    for run in model.runs:
-        name = "-".join(sorted(run.checkpoint.streams))
-        scores, own = predict_files(run.checkpoint, paths, cache / name, quiet=quiet, **pool)
-        scored.append(scores)
-        outcomes.append(own)
-    best = [next((o for o in of_file if o.ok), of_file[0]) for of_file in zip(*outcomes)]
-    return (model.combine(scored) if any(s is not None for s in scored) else None), best

@@ -10,7 +10,8 @@ et al. (1998, §4) show that its error grows least when the streams' own probabi
 signer are; a stream cannot forbid a sign on its own. The mean alone is too unsure, which T mends.
 
 Validation sets are small and most clips in them are recognised, so the weights are held towards equal ones: the
-strength of that pull is chosen by cross-fitting, and of those strengths that do about as well the strongest is taken.
+strength of that shrinkage is chosen by cross-fitting, and of those strengths that do about as well the strongest is
+taken.
 Last, the weights move towards the stream that is best on validation for as long as the fusion recognises fewer
 validation clips than it (see :func:`fit_fusion`).
 
@@ -37,12 +38,12 @@ from signloom.metrics.classification import (
     percentile_interval,
 )
 
-PULLS = (math.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
-"""Strengths of the pull towards equal weights, in clips; infinite: equal weights."""
+SHRINKAGES = (math.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
+"""Strengths of the shrinkage towards equal weights, in clips; infinite: equal weights."""
 LEAST_CLIPS = 20
 """With fewer validation clips the weights stay equal; only the temperature is fitted."""
 MANY_CLIPS = 2000
-"""With more validation clips the strength of the pull no longer matters: the weakest is taken."""
+"""With more validation clips the strength of the shrinkage no longer matters: the weakest is taken."""
 _FOLDS = 5
 _NOTHING = 1e-4  # a difference in likelihood, in nats a clip, that is none
 _STEPS = 20
@@ -52,16 +53,16 @@ _STEPS = 20
 class Fusion:
     """How S streams are fused: ``weights`` (S, >= 0, sum 1), ``temperature``, and how they came about.
 
-    ``rule``: ``equal`` (no validation clips), ``fitted``, or ``fitted, then towards the best stream``. ``pull`` is the
-    strength that held the weights towards equal ones (None: infinite), ``step`` how far (0 to 1) they were then moved
-    towards the best stream. ``validation`` has ``n_clips``, ``top1`` and ``nll`` of the fusion, and ``top1_S`` of each
-    stream alone; it is empty without validation clips.
+    ``rule``: ``equal`` (no validation clips), ``fitted``, or ``fitted, then towards the best stream``. ``shrinkage`` is
+    the strength that held the weights towards equal ones (None: infinite), ``step`` how far (0 to 1) they were then
+    moved towards the best stream. ``validation`` has ``n_clips``, ``top1`` and ``nll`` of the fusion, and ``top1_S`` of
+    each stream alone; it is empty without validation clips.
     """
 
     weights: tuple[float, ...]
     temperature: float = 1.0
     rule: str = "equal"
-    pull: float | None = None
+    shrinkage: float | None = None
     step: float = 0.0
     validation: dict[str, Any] | None = None
 
@@ -108,8 +109,8 @@ def fit_fusion(logits_SNK: Sequence[np.ndarray], y_N: np.ndarray) -> Fusion:
     """The fusion of S streams that fits N validation clips; from logits calibrated one by one.
 
     Minimises the summed negative log likelihood (targets smoothed as in :func:`metrics.fit_temperature`) plus
-    ``pull`` · sum_s v_s log(S v_s), the divergence from equal weights. ``pull`` is chosen by five-fold cross-fitting:
-    the strongest whose likelihood on left-out clips is within one standard error of the best.
+    ``shrinkage`` · sum_s v_s log(S v_s), the divergence from equal weights. ``shrinkage`` is chosen by five-fold
+    cross-fitting: the strongest whose likelihood on left-out clips is within one standard error of the best.
 
     If the result recognises fewer of these clips than the best single stream (the best by accuracy, then likelihood),
     the weights move towards that stream in steps of 1/20 until it does not: at the last step the fusion *is* that
@@ -126,10 +127,10 @@ def fit_fusion(logits_SNK: Sequence[np.ndarray], y_N: np.ndarray) -> Fusion:
     y = np.asarray(y_N, np.int64)
     log_p = np.stack([log_softmax(z) for z in logits_SNK])
     top1_S = [float((p.argmax(axis=1) == y).mean()) for p in log_p]
-    pull = math.inf
+    shrinkage = math.inf
     if len(y) >= LEAST_CLIPS and len(log_p) > 1:
-        pull = _choose_pull(log_p, y) if len(y) <= MANY_CLIPS else PULLS[-1]
-    weights, _ = _minimise(log_p, y, pull)
+        shrinkage = _choose_shrinkage(log_p, y) if len(y) <= MANY_CLIPS else SHRINKAGES[-1]
+    weights, _ = _minimise(log_p, y, shrinkage)
     nll_S = [negative_log_likelihood(p, y) for p in log_p]
     best = max(range(len(log_p)), key=lambda s: (top1_S[s], -nll_S[s]))
     for step in np.arange(_STEPS + 1) / _STEPS:
@@ -141,7 +142,7 @@ def fit_fusion(logits_SNK: Sequence[np.ndarray], y_N: np.ndarray) -> Fusion:
         tuple(float(v) for v in moved),
         fit_temperature(log_m, y),
         "fitted, then towards the best stream" if step > 0 else "fitted",
-        None if math.isinf(pull) else pull,
+        None if math.isinf(shrinkage) else shrinkage,
         float(step),
     )
     fused = fusion(log_p)
@@ -223,32 +224,32 @@ def _log_mean(weights_S: np.ndarray, log_p_SNK: np.ndarray) -> np.ndarray:
     return top_NK + np.log(np.exp(terms - top_NK).sum(axis=0))
 
 
-def _choose_pull(log_p_SNK: np.ndarray, y_N: np.ndarray) -> float:
-    """The strongest pull that is within one standard error of the best on left-out clips."""
+def _choose_shrinkage(log_p_SNK: np.ndarray, y_N: np.ndarray) -> float:
+    """The strongest shrinkage that is within one standard error of the best on left-out clips."""
     fold_N = np.empty(len(y_N), np.int64)
     fold_N[np.argsort(y_N, kind="stable")] = np.arange(len(y_N)) % _FOLDS  # each label spread over the folds
-    loss_PN = np.empty((len(PULLS), len(y_N)))
-    for p, pull in enumerate(PULLS):
+    loss_PN = np.empty((len(SHRINKAGES), len(y_N)))
+    for p, shrinkage in enumerate(SHRINKAGES):
         for fold in range(_FOLDS):
             inside, outside = fold_N != fold, fold_N == fold
-            weights_S, scale = _minimise(log_p_SNK[:, inside], y_N[inside], pull)
+            weights_S, scale = _minimise(log_p_SNK[:, inside], y_N[inside], shrinkage)
             log_q = log_softmax(scale * _log_mean(weights_S, log_p_SNK[:, outside]))
             loss_PN[p, outside] = -np.take_along_axis(log_q, y_N[outside][:, None], axis=1)[:, 0]
     best = int(loss_PN.mean(axis=1).argmin())
     for p in range(best):
         worse_N = loss_PN[p] - loss_PN[best]
         if worse_N.mean() <= max(worse_N.std(ddof=1) / math.sqrt(len(y_N)), _NOTHING):
-            return PULLS[p]
-    return PULLS[best]
+            return SHRINKAGES[p]
+    return SHRINKAGES[best]
 
 
-def _minimise(log_p_SNK: np.ndarray, y_N: np.ndarray, pull: float) -> tuple[np.ndarray, float]:
-    """The weights v (S,) and the scale 1 / T that fit best under ``pull``."""
+def _minimise(log_p_SNK: np.ndarray, y_N: np.ndarray, shrinkage: float) -> tuple[np.ndarray, float]:
+    """The weights v (S,) and the scale 1 / T that fit best under ``shrinkage``."""
     from scipy.optimize import minimize
 
     n_streams, n, n_classes = log_p_SNK.shape
     equal = np.full(n_streams, 1 / n_streams)
-    if math.isinf(pull):
+    if math.isinf(shrinkage):
         return equal, 1 / fit_temperature(_log_mean(equal, log_p_SNK), y_N)
     target_NK = np.full((n, n_classes), 1 / (n + 1) / n_classes)
     target_NK[np.arange(n), y_N] += 1 - 1 / (n + 1)
@@ -259,10 +260,10 @@ def _minimise(log_p_SNK: np.ndarray, y_N: np.ndarray, pull: float) -> tuple[np.n
         log_m_NK = _log_mean(v_S, log_p_SNK)
         log_q_NK = log_softmax(scale * log_m_NK)
         log_sv_S = np.log(np.maximum(n_streams * v_S, 1e-300))
-        value = -float((target_NK * log_q_NK).sum()) + pull * float(v_S @ log_sv_S)
+        value = -float((target_NK * log_q_NK).sum()) + shrinkage * float(v_S @ log_sv_S)
         off_NK = np.exp(log_q_NK) - target_NK
         by_v_S = np.array([scale * (off_NK * np.exp(log_p - log_m_NK)).sum() for log_p in log_p_SNK])
-        by_v_S = by_v_S + pull * (log_sv_S + 1)
+        by_v_S = by_v_S + shrinkage * (log_sv_S + 1)
         by_free_S = v_S * (by_v_S - v_S @ by_v_S)  # through the softmax that keeps the weights' sum at 1
         return value, np.append(by_free_S, scale * float((off_NK * log_m_NK).sum()))
 

@@ -1,0 +1,174 @@
+"""Naming the sign in raw files: each prepared exactly as the model's training corpus was, then answered for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signloom import media
+from signloom.data.corpus import ClipRef, HeldClip
+from signloom.data.failures import read_failures
+from signloom.data.manifest import Manifest, manifest_of_files
+from signloom.data.stream import ClipInfo, fingerprint_diff
+from signloom.errors import CheckpointError, InputError, MediaError, SignloomError
+from signloom.pipelines.prepare import Preparation, prepare_corpus
+from signloom.runtime.workers import Outcome
+from signloom.streams import streams_of
+from signloom.streams.pose import imported_fingerprint
+from signloom.streams.runner import Runner
+from signloom.tasks.recognise.evaluate import Scores, score_corpus
+from signloom.tasks.recognise.fuse import FusedRecogniser
+from signloom.tasks.recognise.predict import Recogniser
+from signloom.training.checkpoint import Checkpoint
+
+
+def predict_files(
+    predictor: Recogniser | FusedRecogniser,
+    paths: Sequence[Path],
+    cache: Path,
+    *,
+    workers: int | None = None,
+    timeout_s: float = 600.0,
+    quiet: bool = False,
+) -> tuple[Scores | None, list[Outcome]]:
+    """Prepare raw files exactly as the model's training corpus was, and score them.
+
+    ``cache`` receives the prepared streams; the same file is not prepared twice. Returns the scores (None when every
+    file failed) and the outcome of each file. A file that only some members of a fusion can read (a ``.pose`` file
+    holds no picture) is judged by those.
+    """
+    pool = {"workers": workers, "timeout_s": timeout_s, "quiet": quiet}
+    if not isinstance(predictor, FusedRecogniser):
+        return _predict_one(predictor, paths, cache, **pool)
+    scored, outcomes = [], []
+    for run in predictor.runs:
+        name = "-".join(sorted(run.checkpoint.streams))
+        scores, own = _predict_one(run.recogniser, paths, cache / name, **pool)
+        scored.append(scores)
+        outcomes.append(own)
+    best = [next((o for o in of_file if o.ok), of_file[0]) for of_file in zip(*outcomes)]
+    return (predictor.combine(scored) if any(s is not None for s in scored) else None), best
+
+
+def _predict_one(
+    recogniser: Recogniser, paths: Sequence[Path], cache: Path, **pool: Any
+) -> tuple[Scores | None, list[Outcome]]:
+    checkpoint = recogniser.checkpoint
+    try:
+        prepared, outcomes = prepare_corpus(manifest_of_files(paths), cache, preparation_of(checkpoint), **pool)
+    except InputError:
+        outcomes = [Outcome(row["id"], reason=row["reason"], message=row["message"]) for row in read_failures(cache)]
+        if not outcomes:
+            raise
+        return None, outcomes
+    return score_corpus(recogniser, as_trained(checkpoint, prepared)), outcomes
+
+
+def as_trained(checkpoint: Checkpoint, prepared: Manifest) -> Manifest:
+    """``prepared`` with lone ``.pose`` files, which have no record of their estimator, taken for the model's own.
+
+    Raises CheckpointError where they hold other points.
+    """
+    streams = {**prepared.meta["streams"]}
+    if "pose" in checkpoint.streams:
+        for record in prepared:
+            if "video" not in record.streams:
+                _check_points(checkpoint, record.path("pose", prepared.root, "predict"), record.id)
+        if not any("video" in r.streams for r in prepared):
+            streams["pose"] = checkpoint.streams["pose"]
+    return replace(prepared, meta={**prepared.meta, "streams": streams})
+
+
+def preparation_of(checkpoint: Checkpoint) -> Preparation:
+    """How to make the streams that ``checkpoint`` was trained on. Raises CheckpointError when this machine cannot."""
+    try:
+        preparation = Preparation(streams_of(checkpoint.streams))
+        imported = {s for s, made in checkpoint.streams.items() if made.get("extractor") == "imported"}
+        made = {name: s.fingerprint() for name, s in preparation.streams.items() if name not in imported}
+    except SignloomError as error:
+        raise CheckpointError(f"cannot make the streams this model was trained on: {error}") from error
+    for stream, wanted in checkpoint.streams.items():
+        if stream in imported:
+            continue  # only .pose files will do; checked per file
+        differences = fingerprint_diff(wanted, made[stream])
+        if differences:
+            raise CheckpointError(
+                f"the model was trained on another '{stream}' than this installation makes: {'; '.join(differences)}. "
+                "Install what it was trained with (for poses mediapipe==0.10.21), or train again on a corpus made here"
+            )
+    return preparation
+
+
+def _check_points(checkpoint: Checkpoint, file: Path, clip: str) -> None:
+    """A lone ``.pose`` file has no record of its estimator; the points it holds must at least be the same."""
+    pose = media.read_pose(file)
+    got = imported_fingerprint(pose)["components"]
+    wanted = checkpoint.streams["pose"].get("components")
+    if wanted is None:
+        face = 468 if checkpoint.streams["pose"].get("face") == "mesh" else 128
+        wanted = {
+            "POSE_LANDMARKS": 33,
+            "FACE_LANDMARKS": face,
+            "LEFT_HAND_LANDMARKS": 21,
+            "RIGHT_HAND_LANDMARKS": 21,
+        }
+    if got != wanted:
+        raise CheckpointError(f"clip '{clip}': its pose has points {got}, the model was trained on {wanted}")
+
+
+# --- one clip, for programs ---------------------------------------------------------------------------------------
+
+
+def read_clip(source: Any, predictor: Any, fps: float = 25.0) -> ClipRef:
+    """See :func:`signloom.read_clip`."""
+    if isinstance(source, Mapping):
+        return _clip_of_arrays(source, predictor, fps)
+    path = Path(source)
+    if not path.exists():
+        raise MediaError(f"'{path}': no such file", "missing")
+    if path.suffix == ".pose":
+        if "pose" not in predictor.streams:
+            raise InputError(f"'{path}' is a pose, and the model reads {', '.join(predictor.needs)}; give it a video")
+        for checkpoint in _checkpoints(predictor):
+            _check_points(checkpoint, path, path.stem)
+        joints = predictor.streams["pose"].read(path)
+        return HeldClip(path.stem, {"pose": joints}, joints.fps)
+    info = media.probe(path)
+    samples = ((time_s, {"video": frame}) for time_s, frame in media.iter_frames(path))
+    return _pushed(path.stem, samples, predictor, info.fps)
+
+
+def _checkpoints(predictor: Any) -> list[Checkpoint]:
+    """The checkpoints, of one model or of the members of a fusion, that read poses."""
+    every = [run.checkpoint for run in predictor.runs] if hasattr(predictor, "runs") else [predictor.checkpoint]
+    return [checkpoint for checkpoint in every if "pose" in checkpoint.streams]
+
+
+def _clip_of_arrays(source: Mapping[str, Any], predictor: Any, fps: float) -> ClipRef:
+    lengths = {name: len(samples) for name, samples in source.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"streams of one clip have equally many samples; got {lengths or 'none'}")
+    if set(predictor.needs) <= source.keys():
+        return HeldClip("arrays", {name: _checked(name, source[name]) for name in predictor.needs}, fps)
+    rows = range(next(iter(lengths.values())))
+    samples = ((row / fps, {name: values[row] for name, values in source.items()}) for row in rows)
+    return _pushed("arrays", samples, predictor, fps)
+
+
+def _checked(name: str, samples: Any) -> Any:
+    if name == "frames" and (np.ndim(samples) != 4 or np.shape(samples)[-1] != 3 or samples.dtype != np.uint8):
+        raise InputError(f"frames: got {samples.dtype} {np.shape(samples)}; wanted uint8 (T, H, W, 3) RGB")
+    return samples
+
+
+def _pushed(name: str, samples: Any, predictor: Any, fps: float) -> ClipRef:
+    makeable = {need: predictor.streams[need] for need in predictor.needs if predictor.streams[need].requires}
+    # A generator that learnt from stick figures, which nothing makes, takes poses as well.
+    runner = Runner(makeable or {"pose": predictor.streams["pose"]}, ClipInfo(name, fps))
+    for time_s, sample in samples:
+        runner.push(time_s, sample)
+    return HeldClip(name, runner.close(), fps)

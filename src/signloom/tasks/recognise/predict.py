@@ -1,0 +1,148 @@
+"""A trained recogniser, ready to use: on clips, and on samples as they come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signloom.data.corpus import ClipList, ClipRef, HeldClip
+from signloom.data.stream import ClipInfo, Stream
+from signloom.errors import CheckpointError, InputError, MediaError
+from signloom.tasks.recognise.data import Clips, reader_for
+from signloom.tasks.recognise.losses import answer
+from signloom.training.checkpoint import Checkpoint
+from signloom.training.task import Prediction
+from signloom.transforms.pose_augment import crop_time
+from signloom.transforms.video_input import TIME_CROPS as VIDEO_CROPS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from signloom.streams.runner import Runner
+
+POSE_CROPS = tuple((start, stop) for start in (0.0, 0.06, 0.12) for stop in (1.0, 0.94, 0.88))
+"""The (start, stop) shares of a clip that vote in use: where a sign begins and ends in a clip is chance."""
+SCORING_BATCH = {"pose": 64}
+_OTHER_BATCH = 16
+
+
+def score(model: Any, clips: Clips, *, quick: bool = False, device: Any = "cpu") -> np.ndarray:
+    """Log of the mean probability over the views of each clip, (N, K) float32, whatever the training precision was.
+
+    ``quick`` takes the plain view alone, as for validation during training.
+    """
+    import torch
+
+    was_training = model.training
+    model.eval()
+    size = SCORING_BATCH.get(model.takes, _OTHER_BATCH)
+    scored = []
+    with torch.inference_mode():
+        for start in range(0, len(clips), size):
+            rows = range(start, min(start + size, len(clips)))
+            votes = [v.float().log_softmax(-1) for v in _views(model, clips, rows, quick, device)]
+            scored.append((torch.stack(votes).logsumexp(0) - math.log(len(votes))).cpu().numpy())
+    model.train(was_training)
+    return np.concatenate(scored) if scored else np.zeros((0, model.config.n_classes), np.float32)
+
+
+def _views(model: Any, clips: Clips, rows: Sequence[int], quick: bool, device: Any) -> Iterator[Tensor]:
+    """What ``model`` says of each view of the clips at ``rows``: parts of their time, mirror images."""
+    stream = clips.streams[0]
+    if model.takes == "pose":
+        seen = clips.batch(rows).to(device).inputs
+        for crop in POSE_CROPS[:1] if quick else POSE_CROPS:
+            yield model(*crop_time(seen["pose"], seen["present"], *crop), seen["mask"])
+        return
+    inputs = clips.inputs
+    alone = quick or not getattr(inputs, "time_votes", False) or inputs.sampling == "window"
+    for crop in VIDEO_CROPS[:1] if alone else VIDEO_CROPS:
+        seen = clips.batch(rows, crop=crop).to(device).inputs
+        yield answer(model, seen, stream)
+        if getattr(inputs, "mirror_votes", False):
+            yield model(mirrored(seen[stream], stream))
+
+
+def mirrored(x_BCTHW: Tensor, stream: str) -> Tensor:
+    """The clips as in a mirror; flow to the left then points to the right."""
+    x = x_BCTHW.flip(-1)
+    if stream == "flow":
+        x = x * x.new_tensor([-1.0, 1.0])[:, None, None, None]
+    return x
+
+
+@dataclass
+class Recogniser:
+    """A recogniser. Implements :class:`signloom.training.task.Predictor`.
+
+    Raises CheckpointError for streams with settings that this signloom does not know.
+    """
+
+    checkpoint: Checkpoint
+
+    def __post_init__(self):
+        import torch
+
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = self.checkpoint.model.to(self.device).eval()
+        try:
+            self.read = reader_for(self.checkpoint.streams)
+        except InputError as error:
+            raise CheckpointError(f"cannot make the streams this model was trained on: {error}") from error
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(self.checkpoint.streams)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.checkpoint.labels
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """What makes and reads the streams it needs."""
+        return self.read.streams
+
+    def scores(self, clips: Sequence[ClipRef]) -> np.ndarray:
+        """Calibrated logits of many clips, (N, K) float32: divided by the temperature."""
+        seen = Clips(clips, self.checkpoint.inputs, self.needs, self.read)
+        return score(self.model, seen, device=self.device) / self.checkpoint.temperature
+
+    def __call__(self, clip: ClipRef) -> Prediction:
+        """What is signed in ``clip``."""
+        return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores(ClipList((clip,)))[0])
+
+    def session(self, fps: float = 25.0) -> RecogniserSession:
+        """A clip that is pushed frame by frame; the answer comes when it is closed."""
+        return RecogniserSession(self, fps)
+
+
+class RecogniserSession:
+    """One clip, pushed as it comes. Implements :class:`signloom.training.task.Session`.
+
+    Samples are raw frames (``"video"``), from which the streams are made by the same stages as in ``prepare``, or
+    streams ready-made. The answer is that of the same clip read from disk, where storing loses nothing (poses, flow; of
+    stored frames, those frames).
+    """
+
+    def __init__(self, recogniser: Any, fps: float):
+        from signloom.streams.runner import Runner
+
+        self.recogniser = recogniser
+        self.info = ClipInfo("session", fps)
+        self.runner: Runner = Runner(recogniser.streams, self.info)
+
+    def push(self, time_s: float, samples: Mapping[str, Any]) -> Sequence[Prediction]:
+        self.runner.push(time_s, samples)
+        return ()
+
+    def close(self) -> Sequence[Prediction]:
+        samples = self.runner.close()
+        if not samples:
+            raise MediaError(f"clip '{self.info.id}' has no frame: nothing was pushed", "no-frames")
+        clip = HeldClip(self.info.id, samples, self.info.fps)
+        return (self.recogniser(clip),)

@@ -1,0 +1,362 @@
+"""Naming the sign in a clip, as something to train: from poses, video, flow, or several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from signloom.data.corpus import Corpus
+from signloom.data.splits import read_split
+from signloom.errors import InputError, LeakError, MissingExtraError
+from signloom.metrics.classification import fit_temperature
+from signloom.models import ARCHITECTURES, build
+from signloom.tasks.recognise import losses
+from signloom.tasks.recognise.data import TEACHER, RecogniseData, read_corpus
+from signloom.tasks.recognise.predict import Recogniser, score
+from signloom.tasks.recognise.recipes import LOSSES, RECIPES, Recipe
+from signloom.training.checkpoint import Checkpoint, load_checkpoint
+from signloom.training.task import Evaluation, Given, Step
+from signloom.training.trainer import decayed_groups
+from signloom.transforms.hand_crops import LOCATED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from signloom.data.batch import Batch
+
+
+@dataclass(frozen=True)
+class Recognise:
+    """Isolated-sign recognition. Implements :class:`signloom.training.task.Task`."""
+
+    recipe: Recipe
+    given: Given = field(default_factory=Given)
+
+    name: ClassVar[str] = "recognise"
+    recipe_type: ClassVar[type] = Recipe
+    recipes: ClassVar[Mapping[str, Callable[[], Recipe]]] = RECIPES
+    split: ClassVar[str] = "signer"
+    has_preview: ClassVar[bool] = False
+
+    def check(self) -> None:
+        recipe, given = self.recipe, self.given
+        if recipe.loss not in LOSSES:
+            raise InputError(f"recipe '{recipe.name}' has loss '{recipe.loss}', expected one of {', '.join(LOSSES)}")
+        if given.generator is not None:
+            raise InputError(f"--painter: recipe '{recipe.name}' paints nothing; leave it out")
+        if given.teacher is not None and recipe.loss != "distil":
+            raise InputError(
+                f"--teacher: recipe '{recipe.name}' learns from no other network (mars and distil do); leave it out"
+            )
+        if given.teacher is None and recipe.loss == "distil":
+            kind = "a flow network" if recipe.auxiliary_streams == ("flow",) else "another network"
+            first = "flow" if recipe.auxiliary_streams == ("flow",) else "pose"
+            raise InputError(
+                f"recipe '{recipe.name}' learns from {kind}: train one with --recipe {first} on the same split and "
+                "give its run folder as --teacher"
+            )
+        if given.start is not None and given.weights is not None:
+            raise InputError("--from and --weights both say what to start with; give one of them")
+
+    def streams(self, corpus: Corpus) -> tuple[str, ...]:
+        auxiliary = self.recipe.auxiliary_streams
+        if self.given.teacher is not None and not auxiliary:
+            auxiliary = tuple(load_checkpoint(self.given.teacher).streams)
+        return tuple(dict.fromkeys((*self.recipe.streams, *auxiliary)))
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def data(self, corpus: Corpus) -> RecogniseData:
+        teacher = None
+        if self.given.start is not None:
+            _refuse_known_clips(self.given.start, corpus)
+        if self.given.teacher is not None:
+            teacher = _teacher(self.given.teacher, corpus, self.recipe)
+        return read_corpus(corpus, self.recipe, teacher)
+
+    def build(self, data: RecogniseData) -> dict[str, Module]:
+        model = untrained(self.recipe, data.n_classes)
+        modules = {"model": model}
+        if self.given.weights is not None:
+            _load_weights(self.recipe, modules, self.given.weights, data.n_classes)
+        if self.given.start is not None:
+            _go_on_from(modules["model"], self.given.start, data.labels, self.recipe)
+        if data.train.teacher is not None:
+            modules["teacher"] = data.train.teacher.model.requires_grad_(False).eval()
+            self._add_projection(modules, data)
+        return modules
+
+    def _add_projection(self, modules: dict[str, Module], data: RecogniseData) -> None:
+        """Where features differ in width, and nothing published forbids it, learn to bring one to the other."""
+        import torch
+
+        if self.recipe.auxiliary_streams:
+            return
+        batch, _ = data.batch(0, 0, 0, 1)
+        with torch.no_grad():
+            wanted = losses.features(modules["teacher"], _teachers(batch.inputs), _first(data.train.teacher))
+            modules["model"].eval()
+            own = losses.features(modules["model"], batch.inputs, self.recipe.streams[0])
+        if own.shape[1] != wanted.shape[1]:
+            modules["projection"] = torch.nn.Linear(own.shape[1], wanted.shape[1])
+
+    def parameter_groups(self, modules: Mapping[str, Module]) -> dict[str, list[dict[str, Any]]]:
+        s = self.recipe.schedule
+        groups = decayed_groups(modules["model"], s.learning_rate, s.weight_decay)
+        if "projection" in modules:
+            groups += decayed_groups(modules["projection"], s.learning_rate, s.weight_decay)
+        return {"model": groups}
+
+    def begin_epoch(self, modules: Mapping[str, Module], epoch: int) -> None:
+        """In the first epochs only the head may learn, and the base keeps its running statistics."""
+        model: Any = modules["model"]
+        if not self.recipe.schedule.head_epochs:
+            return
+        first = epoch < self.recipe.schedule.head_epochs
+        heads: tuple[str, ...] = model.head_names if first else ()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not first or name.startswith(heads))
+        for name, module in model.named_modules() if first else ():
+            if name and not name.startswith(heads) and not any(h.startswith(name + ".") for h in heads):
+                module.training = False
+
+    def training_step(self, modules: Mapping[str, Module], batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        yield "model", self.loss(modules, batch)
+
+    def loss(self, modules: Mapping[str, Module], batch: Batch) -> Tensor:
+        """The scalar to minimise on ``batch``."""
+        recipe, model = self.recipe, modules["model"]
+        stream, label = recipe.streams[0], batch.targets["label"]
+        smoothing = recipe.schedule.label_smoothing
+        if recipe.loss == "classify-frames":
+            return losses.classify_frames(losses.answer(model, batch.inputs, stream, per_frame=True), label)
+        if recipe.loss == "classify-and-locate":
+            logits, heat = losses.answer(model, batch.inputs, stream, with_joints=True)
+            bare: Any = getattr(model, "_orig_mod", model)
+            frames = bare.frames_seen(batch.inputs["pose"].shape[1])
+            place, present = (batch.inputs[k][:, frames] for k in ("pose", "present"))
+            return losses.classify(logits, label, smoothing) + recipe.loss_weight * losses.locate(heat, place, present)
+        if recipe.loss == "distil":
+            return self._distilled(modules, batch, label, smoothing)
+        return losses.classify(losses.answer(model, batch.inputs, stream), label, smoothing)
+
+    def _distilled(self, modules: Mapping[str, Module], batch: Batch, label: Tensor, smoothing: float) -> Tensor:
+        import torch
+
+        seen = _teachers(batch.inputs)
+        with torch.no_grad():
+            stream = next((s for s in seen if s in ("frames", "flow")), next(iter(seen)))
+            wanted = losses.features(modules["teacher"].eval(), seen, stream).float()
+        logits, own = losses.answer(modules["model"], batch.inputs, self.recipe.streams[0], with_features=True)
+        if "projection" in modules:
+            own = modules["projection"](own)
+        if own.shape != wanted.shape:
+            raise InputError(
+                f"the teacher has {wanted.shape[1]} features, the network that learns from it has {own.shape[1]}: "
+                "choose a teacher of the same architecture, or give both the same width with --set model.…"
+            )
+        return losses.classify(logits, label, smoothing) + self.recipe.loss_weight * losses.distil(own, wanted)
+
+    # --- what is measured and kept --------------------------------------------------------------------------------
+
+    def validate(self, model: Module, data: RecogniseData, device: Any) -> Mapping[str, float]:
+        if data.validation is None:
+            return {}
+        return validation_score(score(model, data.validation, quick=True, device=device), data.validation.label_N)
+
+    def checkpoint(
+        self,
+        weights: Mapping[str, Tensor],
+        data: RecogniseData,
+        metrics: Mapping[str, Any],
+        about: Mapping[str, Any],
+    ) -> Checkpoint:
+        final = untrained(self.recipe, data.n_classes)
+        final.load_state_dict(weights)
+        streams = {s: about["streams"][s] for s in self.recipe.streams}
+        return Checkpoint(
+            task=self.name,
+            architecture=self.recipe.architecture,
+            model=final.eval(),
+            labels=data.labels,
+            inputs=self.recipe.inputs,
+            metrics=metrics,
+            **{**about, "streams": streams},
+        )
+
+    def finish(self, checkpoint: Checkpoint, data: RecogniseData) -> Checkpoint:
+        """Calibrated on the validation clips."""
+        if data.validation is None:
+            return checkpoint
+        recogniser = Recogniser(checkpoint)
+        logits = score(recogniser.model, data.validation, device=recogniser.device)
+        return replace(checkpoint, temperature=float(fit_temperature(logits, data.validation.label_N)))
+
+    def preview(self, checkpoint: Checkpoint, data: RecogniseData, folder: Path) -> None:
+        """Nothing to look at: the log has the curves."""
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def predictor(cls, checkpoint: Checkpoint) -> Recogniser:
+        return Recogniser(checkpoint)
+
+    @classmethod
+    def evaluate(cls, predictor: Any, corpus: Any, split: str, **options: Any) -> Evaluation:
+        from signloom.tasks.recognise.evaluate import evaluate_run
+
+        return evaluate_run(predictor, corpus, split, **options)
+
+    @classmethod
+    def export(cls, checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
+        from signloom.tasks.recognise.export import export_recogniser
+
+        return export_recogniser(checkpoint, file)
+
+
+def _first(checkpoint: Checkpoint | None) -> str:
+    assert checkpoint is not None
+    return next(iter(checkpoint.streams))
+
+
+def _teachers(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the teacher sees, by its own names."""
+    return {name.removeprefix(TEACHER): x for name, x in inputs.items() if name.startswith(TEACHER)}
+
+
+def validation_score(logits_NK: np.ndarray, label_N: np.ndarray) -> dict[str, float]:
+    """Top-1, negative log likelihood, and the ``score`` that chooses a checkpoint.
+
+    Accuracy decides; on the plateau of small validation sets the likelihood breaks ties.
+    """
+    shifted = logits_NK - logits_NK.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    nll = float(-log_p[np.arange(len(label_N)), label_N].mean())
+    top1 = float((logits_NK.argmax(1) == label_N).mean())
+    return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
+
+
+def model_config(recipe: Recipe, n_classes: int) -> dict[str, Any]:
+    """The config fields of ``recipe``'s model for ``n_classes`` glosses."""
+    module, _, config = ARCHITECTURES[recipe.architecture]
+    known = {f.name for f in fields(getattr(import_module(module), config))}
+    shared = [n for n in ("size_px", "n_frames") if n in known and hasattr(recipe.inputs, n)]
+    more: dict[str, Any] = {n: getattr(recipe.inputs, n) for n in shared}
+    if recipe.loss == "classify-and-locate":
+        more["joints"] = len(LOCATED)
+    return {"n_classes": n_classes, **recipe.inputs.model_fields(recipe.streams), **more, **recipe.model}
+
+
+def untrained(recipe: Recipe, n_classes: int) -> Any:
+    """``recipe``'s model before training. Raises InputError for settings that it does not know."""
+    try:
+        return build(recipe.architecture, model_config(recipe, n_classes))
+    except ImportError as error:
+        raise MissingExtraError(f"recipe '{recipe.name}': {error}") from error
+    except (TypeError, ValueError) as error:  # what a config says of fields and values that it does not know
+        raise InputError(
+            f"recipe '{recipe.name}': a '{recipe.architecture}' cannot be built with {dict(recipe.model)}: {error}"
+        ) from error
+
+
+def _load_weights(recipe: Recipe, modules: dict[str, Module], weights: Path, n_classes: int) -> None:
+    """Start from someone else's network: a file of tensors, or a folder as the transformers library saves it."""
+    if weights.is_dir():
+        from signloom.training.pretrained import load_pretrained
+
+        if recipe.architecture != "video_transformer":
+            raise InputError(
+                f"--weights '{weights}' is a folder; recipe '{recipe.name}' takes a .pt or .safetensors file"
+            )
+        modules["model"] = load_pretrained(weights, n_classes)
+        return
+    from signloom.data.weights import load_reference
+
+    load_reference(modules["model"], weights, head="drop")
+
+
+def _refuse_known_clips(folder: Path, corpus: Corpus) -> None:
+    """Raise LeakError where a run that is gone on from has learnt from clips that are to be tested now."""
+    known = load_checkpoint(folder)
+    if known.corpus.get("hash") == corpus.about().get("hash") and known.split.get("hash") != corpus.split_hash:
+        raise LeakError(
+            f"--from '{folder}' was trained on another split of this corpus (hash {known.split.get('hash')}, this "
+            f"run's is {corpus.split_hash}): it may know this run's test clips. Train both on the same split "
+            f"(--split {folder}/split.json)"
+        )
+    file = folder / "split.json"
+    if file.exists():
+        learnt = {clip for clip, split in read_split(file).assignment.items() if split in ("train", "val")}
+        both = sorted(learnt & {clip.id for clip in corpus.clips("test")})
+        if both:
+            raise LeakError(
+                f"--from '{folder}' has learnt from {len(both)} clips that this run is to be tested on, e.g. "
+                f"'{both[0]}'. Give --split a file in which they are no test clips"
+            )
+
+
+def _go_on_from(model: Any, folder: Path, labels: tuple[str, ...], recipe: Recipe) -> None:
+    """Give ``model`` the weights of a run of one's own; what is of labels that are new begins afresh.
+
+    Raises InputError for a run of another kind of network.
+    """
+    import torch
+
+    known = load_checkpoint(folder)
+    if known.architecture != recipe.architecture or known.inputs != recipe.inputs:
+        raise InputError(
+            f"--from '{folder}' is a '{known.architecture}' with other inputs than recipe '{recipe.name}' has; train "
+            "with the recipe and --set of that run"
+        )
+    theirs, own = known.model.state_dict(), model.state_dict()
+    larger = untrained(recipe, len(labels) + 1).state_dict()
+    heads = {name for name, value in own.items() if larger[name].shape != value.shape}  # these have a row for a label
+    rows = [(k, known.labels.index(label)) for k, label in enumerate(labels) if label in known.labels]
+    with torch.no_grad():
+        for name, value in own.items():
+            other = theirs.get(name)
+            if other is None:
+                raise InputError(f"--from '{folder}' has no tensor '{name}'; train with the --set of that run")
+            if name in heads and other.shape[1:] == value.shape[1:] and len(other) == len(known.labels):
+                for mine, its in rows:
+                    value[mine] = other[its]
+            elif other.shape == value.shape:
+                value.copy_(other)
+            else:
+                raise InputError(
+                    f"--from '{folder}': tensor '{name}' has shape {tuple(other.shape)}, expected "
+                    f"{tuple(value.shape)}; train with the --set of that run"
+                )
+
+
+def _teacher(folder: Path, corpus: Corpus, recipe: Recipe) -> Checkpoint:
+    """The network of a run that another learns from. It must not have learnt from clips that run is not to know."""
+    known = load_checkpoint(folder)
+    if recipe.auxiliary_streams and tuple(known.streams) != recipe.auxiliary_streams:
+        wanted = ", ".join(recipe.auxiliary_streams)
+        raise InputError(
+            f"--teacher '{folder}' reads {', '.join(known.streams)}; expected a network that reads {wanted}"
+        )
+    if not known.labels:
+        raise InputError(f"--teacher '{folder}' is no recogniser; give a run that names signs")
+    for stream in known.streams:
+        known.check_stream(stream, corpus.fingerprint(stream), str(corpus.root))
+    for name in ("n_frames", "sampling", "handedness") if type(known.inputs) is type(recipe.inputs) else ():
+        got, wanted = getattr(known.inputs, name), getattr(recipe.inputs, name)
+        if got != wanted:
+            raise InputError(
+                f"--teacher '{folder}' was trained with inputs.{name} {got!r}, recipe '{recipe.name}' has {wanted!r}; "
+                "both must see the same frames of a clip. Give one of them the other's value with --set"
+            )
+    if known.split.get("hash") != corpus.split_hash:
+        raise LeakError(
+            f"--teacher '{folder}' was trained on another split (hash {known.split.get('hash')}, this run's is "
+            f"{corpus.split_hash}): it may know this run's test clips. Train it on the same split"
+        )
+    return known

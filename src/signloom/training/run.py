@@ -1,0 +1,140 @@
+"""A whole training run, of any task: from a divided corpus to a checkpoint in a run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from signloom.data.corpus import Corpus
+from signloom.errors import CheckpointError, InputError
+from signloom.media import content_hash
+from signloom.runtime.atomic import write_json
+from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.locks import folder_lock
+from signloom.training.checkpoint import Checkpoint, load_checkpoint, read_config, save_checkpoint, weights_file
+from signloom.training.task import Given, Task
+from signloom.training.trainer import STATE_FILE, FitResult, Trainer
+
+RUN_FILE = "run.json"
+
+
+def train_run(
+    corpus: Corpus,
+    task: Task,
+    out: Path,
+    *,
+    seed: int = 0,
+    split: Mapping[str, Any] | None = None,
+    title: str = "train",
+    quiet: bool = False,
+    preview_every: int | None = None,
+) -> Checkpoint:
+    """Train ``task`` on the train split of ``corpus`` and write the checkpoint that validates best into ``out``.
+
+    Only clips of the splits train and val are opened. ``split`` describes how they were chosen (kept in the
+    checkpoint). A finished run is loaded again instead of repeated; a killed one goes on where it was. Raises
+    InputError where ``out`` holds another run, or is being written by another process.
+    """
+    task.check()
+    for option, folder in task.given.runs():
+        if not weights_file(folder).is_file():
+            raise CheckpointError(
+                f"--{option} '{folder}' holds no checkpoint; give a run folder that `signloom train` finished"
+            )
+    streams = task.streams(corpus)
+    for stream in streams:
+        corpus.fingerprint(stream)  # the error for a stream that was never prepared comes before anything else
+    run_hash = _run_hash(corpus, task, seed)
+    first = int(os.environ.get("RANK", "0")) == 0
+    with folder_lock(out) if first else nullcontext():
+        if is_finished(out, run_hash, clean=first):
+            return load_checkpoint(out / "checkpoint")
+        import torch
+
+        data = task.data(corpus)
+        torch.manual_seed(seed)
+        modules = task.build(data)
+        about = {
+            "recipe": {**task.recipe.as_dict(), "seed": seed},
+            "corpus": corpus.about(),
+            "split": {
+                **(split or {"scheme": "given"}),
+                "train": len(corpus.clips("train")),
+                "val": data.n_val,
+                "hash": corpus.split_hash,
+            },
+            "streams": {s: dict(corpus.fingerprint(s)) for s in streams},
+        }
+
+        def kept(weights: Mapping[str, Any], metrics: Mapping[str, Any]) -> Checkpoint:
+            return task.checkpoint(weights, data, metrics, about)
+
+        def on_best(weights: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+            save_checkpoint(kept(weights, metrics), out / "checkpoint")
+
+        def on_preview(weights: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+            task.preview(kept(weights, metrics), data, out)
+
+        trainer = Trainer(
+            task,
+            modules,
+            data,
+            out,
+            seed=seed,
+            run_hash=run_hash,
+            title=title,
+            quiet=quiet,
+            on_best=on_best,
+            on_preview=on_preview,
+            preview_every=preview_every,
+        )
+        result = trainer.fit()
+        best = task.finish(kept(result.best, result.metrics), data)
+        if first:
+            _finish(best, result, out, run_hash, seed)
+            task.preview(best, data, out)
+        return best
+
+
+def _run_hash(corpus: Corpus, task: Task, seed: int) -> str:
+    """Identifies a run: recipe, clips, split, seed, and what it starts from."""
+    given = task.given
+    for _, folder in given.runs():
+        read_config(folder)  # the error for a folder without a checkpoint
+    begun = [weights_file(folder) for _, folder in given.runs()]
+    if given.weights is not None:
+        begun.append(given.weights)
+    started_from = [content_hash(file) for file in begun if not file.is_dir()]
+    return fingerprint_hash(task.recipe.as_dict(), corpus.identity(), corpus.split_hash, seed, *started_from)
+
+
+def _finish(best: Checkpoint, result: FitResult, out: Path, run_hash: str, seed: int) -> None:
+    save_checkpoint(best, out / "checkpoint")
+    write_json(out / "history.json", result.history)
+    spent = {"seconds": round(result.seconds, 2), "skipped_steps": result.skipped}
+    write_json(out / RUN_FILE, {"run_hash": run_hash, "seed": seed, **spent, **result.metrics, "steps": result.steps})
+    (out / STATE_FILE).unlink(missing_ok=True)
+
+
+def is_finished(out: Path, run_hash: str, *, clean: bool = True) -> bool:
+    """Whether the run folder ``out`` holds this run, finished; else what a killed one left half-written is removed.
+
+    Raises InputError where it holds another finished run.
+    """
+    if (out / RUN_FILE).exists():
+        if json.loads((out / RUN_FILE).read_text(encoding="utf-8"))["run_hash"] == run_hash:
+            return True
+        raise InputError(
+            f"'{out}' holds a finished run with another recipe, corpus, split, seed or version of signloom; choose "
+            "another --out"
+        )
+    for left_over in out.rglob(".tmp-*") if clean else ():
+        left_over.unlink(missing_ok=True)
+    return False
+
+
+__all__ = ["RUN_FILE", "Given", "is_finished", "train_run"]
