@@ -1,4 +1,4 @@
-"""The pages of the repository: lines of prose fit, and links and pictures lead somewhere."""
+"""The pages of the repository: lines fit, links and names lead somewhere, the tree is whole, words are today's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import re
 import subprocess
 import unicodedata
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from signloom.cli.main import VERBS
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "src" / "signloom"
 LONGEST = 120
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6} +(.*?)(?: +#+)? *$")
@@ -22,8 +26,8 @@ _TARGET = re.compile(r"""\]\(\s*<?([^()\s<>]+)>?(?:\s+["'][^)]*)?\s*\)|^ {0,3}\[
 
 
 def _pages() -> list[Path]:
-    """Every markdown file that git knows; where there is no git, those at the top and in docs/."""
-    command = ["git", "ls-files", "-z", "--", "*.md"]
+    """Every markdown file that git knows or would take; where there is no git, those at the top and in docs/."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.md"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         pages = [REPOSITORY / name for name in done.stdout.split("\0") if name]
@@ -174,3 +178,193 @@ goes on](none.md) ![no](none.png) [`no`](#nowhere) [no](README.md#nowhere) [no](
         "../elsewhere.md: outside the repository",
         "none.txt: no such file",
     ]
+
+
+# --- the README's tree and table ----------------------------------------------------------------------------------
+
+
+def _section(text: str, heading: str) -> str:
+    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def _tree(drawn: str) -> list[Path]:
+    """The files and folders that a tree names: before a gap of two spaces; further in is below the line before."""
+    named: list[Path] = []
+    above: list[tuple[int, Path]] = []
+    for line in drawn.splitlines():
+        indent = len(line) - len(line.lstrip())
+        above = [(i, folder) for i, folder in above if i < indent]
+        assert bool(above) == bool(indent), f"'{line.strip()}' is below nothing"
+        here = above[-1][1] if above else REPOSITORY
+        paths = [here / name for name in re.split(r" {2,}", line.strip())[0].split()]
+        named += paths
+        if len(paths) == 1 and line.strip().split()[0].endswith("/"):
+            above.append((indent, paths[0]))
+    return named
+
+
+def _to_be_named() -> set[Path]:
+    """Every folder of modules, and the files of those that change most."""
+    folders = {file.parent for file in PACKAGE.rglob("*.py")}
+    open_ones = [PACKAGE / name for name in ("training", "streams", "pipelines")]
+    open_ones += [folder for folder in folders if folder.parent == PACKAGE / "tasks"]
+    return folders | {file for folder in open_ones for file in folder.glob("*.py") if file.name != "__init__.py"}
+
+
+def test_the_tree_of_the_readme_is_true_and_whole():
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"^```\n(.*?)^```$", _section(text, "The tree"), re.MULTILINE | re.DOTALL)
+    assert len(drawn) == 1
+    named = _tree(drawn[0])
+    missing = [str(path.relative_to(REPOSITORY)) for path in named if not path.exists()]
+    assert not missing, f"the tree names what is not there: {', '.join(missing)}"
+    twice = sorted({str(path.relative_to(REPOSITORY)) for path in named if named.count(path) > 1})
+    assert not twice, f"the tree names twice: {', '.join(twice)}"
+    left_out = sorted(str(path.relative_to(REPOSITORY)) for path in _to_be_named() - set(named))
+    assert not left_out, f"the tree leaves out: {', '.join(left_out)}"
+
+
+def test_trees_are_read_line_by_line():
+    drawn = "README.md LICENSE\nsrc/signloom/    the package\n  errors.py data/  two\n  media/\n    read.py\n  none.py"
+    read = [str(path.relative_to(REPOSITORY)) for path in _tree(drawn)]
+    inside = ["errors.py", "data", "media", "media/read.py", "none.py"]
+    assert read == ["README.md", "LICENSE", "src/signloom", *(f"src/signloom/{name}" for name in inside)]
+    with pytest.raises(AssertionError, match="below nothing"):
+        _tree("a.py\n  b.py")
+
+
+def test_the_table_of_the_readme_has_every_verb():
+    table = _section((REPOSITORY / "README.md").read_text(encoding="utf-8"), "The verbs")
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table.replace("`.pose`", ".pose"), re.MULTILINE)) == VERBS
+
+
+# --- names of modules and files -----------------------------------------------------------------------------------
+
+_DOTTED = re.compile(r"(?<![\w./-])signloom(?:\.[A-Za-z_]\w*)+")
+_FILES = re.compile(r"(?<![\w/-])(?:src/signloom|tests|scripts)(?:/[\w.]+)+")
+_SHORT = re.compile(r"`(\w+(?:/\w+)+\.py)(?::(\w+))?`")
+_SKELETON = re.compile(r"^```python skeleton=.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def _today(text: str) -> str:
+    """``text`` without code to be copied, and without what speaks of old names: by its heading or in its words."""
+    kept, old = [], 0
+    for block in re.split(r"\n{2,}", _SKELETON.sub("", text)):
+        if heading := re.match(r"(#+) ", block):
+            old = 0 if len(heading[1]) <= old or not old else old
+            if "old name" in block.splitlines()[0]:
+                old = len(heading[1])
+        if not old and "old name" not in re.sub(r"\s+", " ", block):
+            kept.append(block)
+    return "\n\n".join(kept)
+
+
+def _exists(dotted: str) -> bool:
+    """Whether a module, or an attribute of one, has that name."""
+    parts = dotted.split(".")
+    n = max(n for n in range(1, len(parts) + 1) if _module_file(parts[:n]))
+    found = import_module(".".join(parts[:n])) if parts[n:] else None
+    for name in parts[n:]:
+        if not hasattr(found, name):
+            return False
+        found = getattr(found, name)
+    return True
+
+
+def _module_file(parts: list[str]) -> Path | None:
+    place = PACKAGE.parent.joinpath(*parts)
+    return next((f for f in (place / "__init__.py", place.with_suffix(".py")) if f.exists()), None)
+
+
+def _not_there(text: str) -> list[str]:
+    """The modules and files that ``text`` names and that there are not."""
+    wrong = [name for name in _DOTTED.findall(text) if not _exists(name)]
+    wrong += [name for name in _FILES.findall(text) if not (REPOSITORY / name.rstrip(".")).exists()]
+    for name, inside in _SHORT.findall(text):
+        file = next((root / name for root in (PACKAGE, REPOSITORY) if (root / name).exists()), None)
+        if file is None:
+            wrong.append(name)
+        elif inside and not re.search(rf"^(?:def|class) {inside}\b", file.read_text(encoding="utf-8"), re.MULTILINE):
+            wrong.append(f"{name}:{inside}")
+    return sorted(set(wrong))
+
+
+def test_every_module_and_file_that_a_page_names_is_there():
+    wrong = [
+        f"{page.relative_to(REPOSITORY)}: {name}"
+        for page in _pages()
+        for name in _not_there(_today(page.read_text(encoding="utf-8")))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_modules_and_files_that_are_not_there_are_found():
+    fine = """`signloom.streams.flow`, signloom.load, `signloom.media.read_pose`, `data/batch.py:Batch`,
+`tests/conftest.py`, src/signloom/errors.py. `signloom.training.task.Task`
+"""
+    assert _not_there(fine) == []
+    wrong = """`signloom.learning.fit`, `signloom.media.files`, src/signloom/learning/fit.py, `steps/flow.py`,
+tests/none.py, `data/batch.py:PoseSet`
+"""
+    assert _not_there(wrong) == [
+        "data/batch.py:PoseSet",
+        "signloom.learning.fit",
+        "signloom.media.files",
+        "src/signloom/learning/fit.py",
+        "steps/flow.py",
+        "tests/none.py",
+    ]
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+RETIRED = {
+    r"lessons?": "batch",
+    r"lesson_streams": "auxiliary_streams",
+    r"lesson_weight": "loss_weight",
+    r"(?:\w+_)?critics?(?:_\w+)?": "discriminator",
+    r"painters?": "generator",
+    r"rivals?": "baselines",
+    r"mix-?ups?": "confusions",
+    r"glimpses?": "hand crops",
+    r"privileged": "auxiliary streams",
+    r"limbs_px|limb_levels": "pose map",
+    r"model\.usual|usual_of": "appearance template",
+    r"look\.(?:png|mp4)|look-every": "preview",
+    r"least_steps": "min_steps",
+    r"same_estimator": "fingerprint_diff",
+    r"bent (?:frames?|pictures?|references?)": "warped",
+}
+"""Private words, and the field's word that took the place of each."""
+_OF_THEIR_DAY = REPOSITORY / "docs" / "results"
+"""Measurements keep the words and the settings of the day they were taken on."""
+_RETIRED = re.compile(rf"(?<![\w-])(?:--)?({'|'.join(RETIRED)})(?![\w-])", re.IGNORECASE)
+
+
+def _retired(text: str) -> list[str]:
+    prose = "\n".join(line for _, line in _outside_fences(_today(text)))
+    return _RETIRED.findall(prose.replace("--painter", ""))  # an option keeps its name
+
+
+def test_pages_speak_in_the_fields_words():
+    wrong = [
+        f"{page.relative_to(REPOSITORY)}: {word}"
+        for page in _pages()
+        if not page.is_relative_to(_OF_THEIR_DAY)
+        for word in _retired(page.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_retired_words_are_found_but_where_they_are_explained():
+    assert _retired("# A Painter\n\nThe hand_critic of a lesson; `look.png`, look-every\n") == [
+        "Painter",
+        "hand_critic",
+        "lesson",
+        "look.png",
+        "look-every",
+    ]
+    assert _retired("`--painter RUN`, tests/models/test_generators.py\n\n```\nlook.png\n```\n") == []
+    assert _retired("Previews, by their old\nname `look.png`.\n\nA lesson.") == ["lesson"]
+    old = "## By the old names\n\nA painter.\n\n### More\n\nA critic.\n\n## Now\n\nA lesson.\n"
+    assert _retired(old) == ["lesson"]
