@@ -398,8 +398,8 @@ def test_a_budget_in_minutes_stops(tmp_path):
 
     began = time.monotonic()
     result = train(tmp_path, schedule=replace(SCHEDULE, minutes=1.5 / 60, epochs=1000), data=toy_data(kind=Slow))
-    assert 1.5 <= result.seconds < 3.5
-    assert time.monotonic() - began < 8
+    assert 1.5 <= result.seconds < 5
+    assert time.monotonic() - began < 12
     assert result.steps > 8
     assert result.history[-1]["step"] == result.steps
     assert result.history[-1]["lr"] < 0.2 * max(row["lr"] for row in result.history)  # the cosine comes to its end

@@ -154,6 +154,7 @@ class Trainer:
             for number, (batch, weight) in prefetched(by_step, steps, self.data.prefetch):
                 step = Step(number, self._done(number))
                 if step.done >= 1:
+                    self.place["seconds"] = self._spent + time.monotonic() - self._began  # given again, it is over
                     break
                 epoch, k = divmod(number, self.per_epoch)
                 if k == 0 or fresh:
