@@ -178,4 +178,4 @@ def test_a_run_that_learnt_from_clips_to_be_tested_is_refused(pose_corpus, small
 def test_a_start_that_is_not_there_is_named(pose_corpus, tmp_path, signloom):
     code, _, err = signloom("train", pose_corpus, "--out", tmp_path / "run", "--from", tmp_path / "nobody", *QUICK)
     assert code == 1
-    assert f"no checkpoint at '{tmp_path / 'nobody'}'" in err
+    assert f"--from '{tmp_path / 'nobody'}' holds no checkpoint" in err
