@@ -101,6 +101,9 @@ def test_a_toy_walks_the_whole_path(toy, footage, tmp_path, monkeypatch, capsys)
     pytest.importorskip("onnxscript")
     assert run("export", out, "--out", tmp_path / "toy.onnx", "--json") == 0
     assert json.loads(capsys.readouterr().out)["inputs"] == {"brightness": [1, 4]}
+    written = (tmp_path / "toy.onnx").read_bytes()
+    assert str(REPOSITORY).encode() not in written  # no trace of whose machine it was
+    assert b"site-packages" not in written
 
 
 def test_its_recipe_is_listed_with_the_others(toy, capsys):

@@ -50,12 +50,25 @@ def write_onnx(
     )
     assert program is not None
     proto = program.model_proto
+    _forget_traces(proto)
     onnx.helper.set_model_props(proto, dict(metadata))
     with atomic_write(file) as tmp:
         onnx.save(proto, str(tmp))
         about = _check(module, names, examples, outputs[0], tmp, file, tolerance)
         about["bytes"] = tmp.stat().st_size
     return {"file": str(file), **about}
+
+
+def _forget_traces(proto: Any) -> None:
+    """Leave out where in whose file system each operation was traced: nobody's business, and other bytes elsewhere."""
+    graph = proto.graph
+    parts = [graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, *proto.functions]
+    parts += [node for function in proto.functions for node in function.node]
+    for part in parts:
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+        if getattr(part, "doc_string", ""):
+            part.doc_string = ""
 
 
 def open_session(file: Path, threads: int = 0) -> Any:
