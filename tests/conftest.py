@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass
 
@@ -66,6 +67,40 @@ def _load(name: str):
 def load_module():
     """``load_module("toy.py")``: a module of the test suite by its path below tests/."""
     return _load
+
+
+def _in_processes(program, n_processes, *arguments):
+    """Run ``program`` in so many processes that know of each other; returns what each printed."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    started = []
+    for rank in range(n_processes):
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        if n_processes > 1:
+            environment |= {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(n_processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "GLOO_SOCKET_IFNAME": "lo",
+            }
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True))  # fmt: skip
+    said = []
+    for process in started:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        said.append(out)
+    return said
+
+
+@pytest.fixture(scope="session")
+def in_processes():
+    """``in_processes(program, n, *arguments)``: Python code run in ``n`` processes; returns what each printed."""
+    return _in_processes
 
 
 @pytest.fixture(scope="session")

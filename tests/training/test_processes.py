@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -79,35 +75,7 @@ if rank == 0:
 """
 
 
-def in_processes(program, n_processes, *arguments):
-    """Run ``program`` in so many processes that know of each other."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    started = []
-    for rank in range(n_processes):
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-        if n_processes > 1:
-            environment |= {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(n_processes),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "GLOO_SOCKET_IFNAME": "lo",
-            }
-        command = [sys.executable, "-c", program, *map(str, arguments)]
-        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True))  # fmt: skip
-    said = []
-    for process in started:
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err
-        said.append(out)
-    return said
-
-
-def train(folder, n_processes, what="video", accumulate=1):
+def train(in_processes, folder, n_processes, what="video", accumulate=1):
     folder.mkdir()
     in_processes(PROGRAM, n_processes, folder, what, accumulate)
     with np.load(folder / "weights.npz", allow_pickle=False) as file:
@@ -124,16 +92,16 @@ def assert_the_same_training(one, two):
 
 
 @pytest.mark.slow
-def test_two_processes_train_to_the_same_loss_and_weights_as_one(tmp_path):
+def test_two_processes_train_to_the_same_loss_and_weights_as_one(in_processes, tmp_path):
     """Batches of 5: the processes get 3 and 2 clips, and batch norm spans both."""
-    assert_the_same_training(train(tmp_path / "one", 1), train(tmp_path / "two", 2))
+    assert_the_same_training(train(in_processes, tmp_path / "one", 1), train(in_processes, tmp_path / "two", 2))
 
 
 @pytest.mark.slow
-def test_batches_are_split_into_equally_many_parts_on_every_process(tmp_path):
+def test_batches_are_split_into_equally_many_parts_on_every_process(in_processes, tmp_path):
     """Batches of 5 in 3 parts: one process could make 3, the other has but 2 clips; all must meet as often."""
-    one = train(tmp_path / "one", 1, "pose", accumulate=3)
-    two = train(tmp_path / "two", 2, "pose", accumulate=3)
+    one = train(in_processes, tmp_path / "one", 1, "pose", accumulate=3)
+    two = train(in_processes, tmp_path / "two", 2, "pose", accumulate=3)
     assert_the_same_training(one, two)
     parts = [json.loads((tmp_path / "two" / f"parts{rank}.json").read_text()) for rank in (0, 1)]
     assert parts == [[[3, 2]] * 6, [[2, 2]] * 6]
@@ -165,7 +133,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_gradients_are_averaged_and_who_has_none_anywhere_keeps_none():
+def test_gradients_are_averaged_and_who_has_none_anywhere_keeps_none(in_processes):
     """Else a parameter that nothing uses would decay where several train, and stay where one does."""
     half = [0.5, 0.5]
     for said in in_processes(GRADIENTS, 2):

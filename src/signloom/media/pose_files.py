@@ -43,7 +43,7 @@ def read_pose(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> 
         pose = Pose.read(data)
     except (struct.error, TypeError, IndexError, EOFError) as error:  # what running out of bytes looks like
         raise fail(path, "truncated", f"cut off: its {len(data):,} bytes end too early") from error
-    except (ValueError, ArithmeticError, NotImplementedError) as error:  # the last is pose-format's "Unknown version"
+    except (ValueError, ArithmeticError) as error:
         raise fail(path, "bad-header", f"a .pose file whose header cannot be read: {error}") from error
     if not len(pose.body.data):
         raise fail(path, "no-frames", "a .pose file of no frames")

@@ -17,19 +17,36 @@ PRESET = "veryfast"
 """x264's: it halves the time of "medium" for files as large, .6 dB further from the source."""
 
 
+class H264Stream(Stream):
+    """A stream kept as video: H.264 of quality ``crf`` (0–51, lower is finer), a key frame every ``keyframe_every``
+    frames for quick random access."""
+
+    crf: int
+    keyframe_every: int
+    suffix = ".mp4"
+
+    @contextmanager
+    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
+        settings: dict[str, Any] = {"crf": self.crf, "keyframe_every": self.keyframe_every, "preset": PRESET}
+        with media.open_video_writer(file, info.fps, **settings) as add:
+            yield add
+
+    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """uint8 (T, H, W, 3) RGB."""
+        return media.read_frames(file, rows)
+
+
 @dataclass(frozen=True)
-class FramesStream(Stream):
+class FramesStream(H264Stream):
     """Frames with the shorter side ``shorter_px``, in H.264.
 
-    Quality ``crf`` (0–51, lower is finer), a key frame every ``keyframe_every`` frames for quick random access. Samples
-    are uint8 (H, W, 3) RGB; those that are pushed on to other streams were never compressed.
+    Samples are uint8 (H, W, 3) RGB; those that are pushed on to other streams were never compressed.
     """
 
     shorter_px: int = 256
     crf: int = 18
     keyframe_every: int = 12
     name = "frames"
-    suffix = ".mp4"
     in_passing = True
     version: ClassVar[int] = 2
 
@@ -45,16 +62,6 @@ class FramesStream(Stream):
 
     def open(self, info: ClipInfo) -> _Resizing:
         return _Resizing(self.shorter_px)
-
-    @contextmanager
-    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
-        settings: dict[str, Any] = {"crf": self.crf, "keyframe_every": self.keyframe_every, "preset": PRESET}
-        with media.open_video_writer(file, info.fps, **settings) as add:
-            yield add
-
-    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
-        """uint8 (T, H, W, 3) RGB."""
-        return media.read_frames(file, rows)
 
 
 class _Resizing:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from signloom import media
 from signloom.data.skeleton import INDEX, Joints
-from signloom.data.stream import ClipInfo, File, Stream, Timed
+from signloom.data.stream import ClipInfo, Stream, Timed
 from signloom.errors import InputError, MediaError
-from signloom.streams.frames import PRESET
+from signloom.streams.frames import PRESET, H264Stream
 from signloom.streams.pose import PoseStream, import_mediapipe
 from signloom.transforms.geometry import scaling, translation, warp_frames
 from signloom.transforms.pose_map import CHANNELS, pose_map_of_picture
@@ -183,7 +180,7 @@ def _colour(name: str) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True)
-class SignerStream(Stream):
+class SignerStream(H264Stream):
     """The signer cut out as :class:`SignerCrop` does, in H.264; for painting, hence finer (``crf``) than frames are.
 
     ``pairs`` is the fingerprint of pictures that came cut, with stick figures: those are read, never made. Samples are
@@ -200,7 +197,6 @@ class SignerStream(Stream):
     pose: PoseStream = field(default_factory=PoseStream)
     pairs: Mapping[str, Any] = field(default_factory=dict)
     name = "signer"
-    suffix = ".mp4"
     extra_fields = ("crop", "crop_outside")
 
     def __post_init__(self):
@@ -248,16 +244,6 @@ class SignerStream(Stream):
                 f"clip '{info.id}': its pictures came cut, with stick figures; they cannot be made of video"
             )
         return _Cutting(self.crop.cutter(self._matrix(info)))
-
-    @contextmanager
-    def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
-        settings: dict[str, Any] = {"crf": self.crf, "keyframe_every": self.keyframe_every, "preset": PRESET}
-        with media.open_video_writer(file, info.fps, **settings) as add:
-            yield add
-
-    def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
-        """uint8 (T, size_px, size_px, 3) RGB."""
-        return media.read_frames(file, rows)
 
     def extra(self, info: ClipInfo) -> dict[str, Any]:
         """The matrix that cuts, and the share of the square that lies outside the picture."""

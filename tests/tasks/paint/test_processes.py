@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 PROGRAM = """
 import sys
@@ -41,38 +38,17 @@ train_run(SplitManifest(corpus), Paint(recipe), out, seed=1, quiet=True)
 """
 
 
-def train(corpus, folder, n_processes, batch_size):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    started = []
-    for rank in range(n_processes):
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-        if n_processes > 1:
-            environment |= {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(n_processes),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "GLOO_SOCKET_IFNAME": "lo",
-            }
-        command = [sys.executable, "-c", PROGRAM, str(corpus), str(folder), str(batch_size)]
-        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    for process in started:
-        said = process.communicate(timeout=240)[1]
-        assert process.returncode == 0, said
-    from safetensors.numpy import load_file
-
+def train(in_processes, corpus, folder, n_processes, batch_size):
+    in_processes(PROGRAM, n_processes, corpus, folder, batch_size)
     return json.loads((folder / "history.json").read_text()), load_file(folder / "checkpoint" / "model.safetensors")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [3, 1])
-def test_two_processes_train_to_the_losses_and_weights_of_one(painting_corpus, tmp_path, batch_size):
+def test_two_processes_train_to_the_losses_and_weights_of_one(in_processes, painting_corpus, tmp_path, batch_size):
     """Of 3 clips they get 2 and 1, with different numbers of hands; of 1 clip the second one's counts nothing."""
-    one, weights = train(painting_corpus.root, tmp_path / "one", 1, batch_size)
-    two, shared = train(painting_corpus.root, tmp_path / "two", 2, batch_size)
+    one, weights = train(in_processes, painting_corpus.root, tmp_path / "one", 1, batch_size)
+    two, shared = train(in_processes, painting_corpus.root, tmp_path / "two", 2, batch_size)
     for name in ("loss", "discriminators_loss"):
         assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-4), name
         assert len({round(row[name], 4) for row in one}) == 8  # it did learn something
