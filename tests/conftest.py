@@ -22,6 +22,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 
+import hypothesis
 import torch
 
 from signloom import media
@@ -30,6 +31,10 @@ from signloom.data.manifest import Manifest
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.sources import read_source
 from signloom.synthetic.corpus import Settings, film, make_takes
+
+# Property tests draw the same examples every time: a failure is a failure, and two runs can be compared.
+hypothesis.settings.register_profile("signloom", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("signloom")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
