@@ -170,16 +170,23 @@ def places(manifest: Manifest) -> Iterator[tuple[str, list[Span]]]:
     """Every recording that more than one clip was cut from, with the frames each clip covers."""
     spans: dict[tuple[str, str], list[Span]] = defaultdict(list)
     for record in manifest:
-        end = float("inf") if record.end_frame is None else float(record.end_frame)
         for path in {os.path.normpath(p) for p in record.streams.values()}:
-            spans["file", path].append(Span(float(record.first_frame), end, record))
+            spans["file", path].append(_span(record))
         cut = record.extra.get("source_frames")
         if cut is not None and record.source is not None:
             last = float("inf") if cut[1] is None else float(cut[1])
             spans["source", record.source].append(Span(float(cut[0]), last, record))
     for (kind, name), found in spans.items():
+        if len({span.record.timed for span in found}) > 1:  # frames and seconds cannot be compared: it may be anywhere
+            found = [Span(0.0, float("inf"), span.record) if span.record.timed else span for span in found]
         if len(found) > 1:
             yield f"{kind} '{name}'", found
+
+
+def _span(record: Record) -> Span:
+    """What it covers of its file, in frames; in seconds where its range is given so."""
+    first, end = (record.start_s or 0, record.end_s) if record.timed else (record.first_frame, record.end_frame)
+    return Span(float(first), float("inf") if end is None else float(end), record)
 
 
 def by_key(manifest: Manifest, key: Callable[[Record], Hashable | None]) -> dict[Hashable, list[Record]]:

@@ -33,7 +33,9 @@ class Record:
 
     ``streams`` maps a stream's name (``video``, ``pose``, ``frames``, ``imu`` …) to a file, absolute or relative to
     the manifest's folder. ``first_frame``/``end_frame`` are 0-based, half-open, and cut a longer source video
-    (``end_frame`` None = to the end). ``box_px`` is (x0, y0, x1, y1) in the source's display pixels.
+    (``end_frame`` None = to the end). Where a list counts by time, or at a rate of its own, ``start_s``/``end_s`` do
+    it, in seconds since the file's first frame; ``prepare`` turns them into frames of the file that is there.
+    ``box_px`` is (x0, y0, x1, y1) in the source's display pixels.
     ``parent`` is the id of the clip this one was derived from; a derived clip stays in its parent's split.
     ``source`` names what was recorded in one go (a long video, a broadcast, a session).
     """
@@ -47,6 +49,8 @@ class Record:
     streams: Mapping[str, str] = field(default_factory=dict)
     first_frame: int = 0
     end_frame: int | None = None
+    start_s: float | None = None
+    end_s: float | None = None
     box_px: tuple[float, float, float, float] | None = None
     n_frames: int | None = None
     fps: float | None = None
@@ -54,6 +58,15 @@ class Record:
     licence: str | None = None
     consent: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> bool:
+        """Whether its range is given in seconds, and so not known in frames until its file is opened."""
+        return self.start_s is not None or self.end_s is not None
+
+    def cut_to(self, first_frame: int, end_frame: int | None) -> Record:
+        """The same clip, its range given in frames."""
+        return replace(self, first_frame=first_frame, end_frame=end_frame, start_s=None, end_s=None)
 
     def path(self, stream: str, root: Path, needed_by: str) -> Path:
         """The file of ``stream``, resolved against the manifest's folder.

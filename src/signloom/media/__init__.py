@@ -23,6 +23,7 @@ from signloom.media.read import (
     read_planes,
     read_video,
 )
+from signloom.media.times import cut_at, frame_times, frames_between
 from signloom.media.write import exact_rate, open_lossless_writer, open_video_writer, write_video
 
 __all__ = [
@@ -35,7 +36,10 @@ __all__ = [
     "VideoInfo",
     "constant_rate",
     "content_hash",
+    "cut_at",
     "exact_rate",
+    "frame_times",
+    "frames_between",
     "import_cv2",
     "iter_frames",
     "list_pictures",

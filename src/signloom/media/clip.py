@@ -31,7 +31,7 @@ _DEMUXERS = (
 _SHORT_FRAMES = 2
 _SHORT_SHARE = 0.05
 
-_LONGEST_GAP_S = 600.0  # between two frames; more is a broken clock, not a pause
+LONGEST_GAP_S = 600.0  # between two frames; more is a broken clock, not a pause
 
 
 @contextmanager
@@ -166,7 +166,7 @@ class Clip:
         for pts_s, frame in chain(head, frames):
             if previous_s is None:
                 time_s = pts_s if believe and pts_s is not None else 0.0
-            elif believe and pts_s is not None and 0 < pts_s - previous_s < _LONGEST_GAP_S:
+            elif believe and pts_s is not None and 0 < pts_s - previous_s < LONGEST_GAP_S:
                 time_s = pts_s
             else:
                 time_s = previous_s + self.step_s

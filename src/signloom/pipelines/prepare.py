@@ -161,7 +161,7 @@ def _sorted_out(
             kept = {n: str((manifest.root / p).resolve()) for n, p in record.streams.items() if n not in replaced}
             records.append(
                 replace(
-                    record,
+                    record.cut_to(value["first_frame"], value["end_frame"]) if record.timed else record,
                     streams={**kept, **{n: str((out / p).resolve()) for n, p in value["streams"].items()}},
                     n_frames=value["n_frames"],
                     fps=value["fps"],
@@ -215,6 +215,7 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
         file_stamp(root / record.streams[start]) if start else "",
         record.first_frame,
         record.end_frame,
+        *((record.start_s, record.end_s) if record.timed else ()),
         record.box_px,
         made,
         sorted(preparation.streams),

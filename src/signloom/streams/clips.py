@@ -43,7 +43,8 @@ def prepare_clip(
 
     ``record`` has its paths relative to ``root``. ``fingerprints`` are those of ``streams``, where they are at hand:
     the pose's costs loading its estimator. Gives ``streams`` (name → path below ``out``), ``content``, ``n_frames``,
-    ``fps``, ``seen``, ``fingerprints`` and ``extra``, for the clip's record.
+    ``fps``, ``first_frame`` and ``end_frame`` (a range given in seconds is now one of frames), ``seen``,
+    ``fingerprints`` and ``extra``, for the clip's record.
     Raises MediaError for what cannot be read and MissingStreamError when the clip has nothing to start from.
     """
     start = start_of(record)
@@ -53,6 +54,9 @@ def prepare_clip(
     path = root / record.streams[start]
     if start == "video":
         made = fingerprints or {name: stream.fingerprint() for name, stream in streams.items()}
+        if record.timed:
+            between = media.frames_between(path, record.start_s, record.end_s, limits)
+            record = record.cut_to(*between)
         return _Filmed(record, path, out, streams, limits).prepare(made)
     unmakeable = next((s for s in streams if s != "pose"), None)
     if unmakeable:
@@ -108,6 +112,8 @@ class _Filmed:
             "content": content,
             "n_frames": n_frames,
             "fps": header.fps,
+            "first_frame": record.first_frame,
+            "end_frame": record.end_frame,
             "seen": extra.pop("seen", {}),
             "fingerprints": dict(fingerprints),
             "extra": extra,
@@ -167,6 +173,9 @@ def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str,
         pose = landmarks_to_pose(path)
     else:
         pose = media.read_pose(path)
+    if record.timed:
+        times_s = np.arange(len(pose.body.data)) / pose.body.fps
+        record = record.cut_to(*media.cut_at(times_s, record.start_s, record.end_s, path))
     if record.first_frame or record.end_frame is not None:
         stop = len(pose.body.data) if record.end_frame is None else min(record.end_frame, len(pose.body.data))
         pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
@@ -187,6 +196,8 @@ def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str,
         "content": content,
         "n_frames": len(pose.body.data),
         "fps": float(pose.body.fps),
+        "first_frame": record.first_frame,
+        "end_frame": record.end_frame,
         "seen": seen,
         "fingerprints": {"pose": fingerprint},
     }
