@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tarfile
+from dataclasses import replace
 
 import pytest
 
 from signloom.cli import main as cli
 from signloom.data.manifest import read_manifest, write_manifest
+from signloom.data.splits import assign_split
+from signloom.pipelines.shard import shard_corpus
 from signloom.training.checkpoint import load_checkpoint
 
 SMALL = ("--shard-mb", "0.1", "--workers", "1")
@@ -173,3 +177,22 @@ def test_a_recipe_whose_stream_the_shards_lack_is_refused(sharded, tmp_path, cap
     code, _, err = call(capsys, "train", sharded, "--out", tmp_path / "run", "--recipe", "pose")
     assert code == 2
     assert "no stream 'pose'" in err
+
+
+def test_a_clip_that_is_a_cut_says_which(moving_corpus, tmp_path):
+    """Its content is that of the recording, which other clips share."""
+    first, *rest = moving_corpus.records
+    cut = replace(first, first_frame=10, end_frame=16, box_px=(0, 0, 20, 20))
+    corpus = assign_split(replace(moving_corpus, records=(cut, *rest)), "signer")
+    shards = shard_corpus(corpus, tmp_path, workers=0, quiet=True)
+    told = {}
+    for file in tmp_path.glob("*.tar"):
+        with tarfile.open(file) as tar:
+            for name in tar.getnames():
+                if name.endswith(".json"):
+                    about = json.load(tar.extractfile(name))
+                    told[about["id"]] = {k: about[k] for k in ("first_frame", "end_frame", "box_px") if k in about}
+    assert told.pop(first.id) == {"first_frame": 10, "end_frame": 16, "box_px": [0, 0, 20, 20]}
+    assert len(told) == len(rest)
+    assert not any(told.values())
+    assert shards.n_clips("train") > 0

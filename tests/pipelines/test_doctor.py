@@ -61,3 +61,19 @@ def test_a_diagnosis_as_json_holds_what_it_says(media_maker, tmp_path):
     assert [set(p) for p in told["problems"]] == [{"kind", "file", "clips", "message"}] * 2
     assert set(told["media"]) == {"fps", "size_px", "codec", "rotated", "frames"}
     assert told["media"]["size_px"] == {"64×48": 2}
+
+
+def test_cuts_of_one_recording_are_no_duplicates_but_one_stretch_twice_is(media_maker, tmp_path):
+    media_maker.encode_clip(tmp_path / "film.mp4", media_maker.moving_square(24))
+    (tmp_path / "copy.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())
+    cuts = {"a": (0, 8), "b": (8, 16), "c": (8, 16), "d": (16, 24)}
+    rows = [f"{name},{'copy' if name == 'd' else 'film'}.mp4,{first},{end}" for name, (first, end) in cuts.items()]
+    table = tmp_path / "clips.csv"
+    table.write_text("\n".join(["label,file,first_frame,end_frame", *rows]) + "\n")
+    diagnosis = diagnose(table, workers=0, quiet=True)
+    (problem,) = [p for p in diagnosis.problems if p.kind == "duplicate"]
+    assert "under 2 labels (b, c)" in problem.message
+    assert "frames 8 to 16 stands for 2 clips" in problem.message
+    table.write_text("\n".join(["label,file,first_frame,end_frame", *rows, "e,copy.mp4,0,8"]) + "\n")
+    found = [p.message for p in diagnose(table, workers=0, quiet=True).problems if p.kind == "duplicate"]
+    assert len(found) == 2  # b and c as before; a and e, in two copies of the recording

@@ -172,9 +172,7 @@ class ClipList(Sequence):
 
 def clips_of(manifest: Manifest, needed_by: str = "reading") -> ClipList:
     """The clips of ``manifest``; errors about missing streams name ``needed_by``."""
-    made = manifest.meta.get("streams", {})
-    whole = frozenset(s for s in made if "pairs" in made[s])
-    return ClipList(tuple(FileClip(r, manifest.root, needed_by, whole) for r in manifest))
+    return ClipList(tuple(FileClip(r, manifest.root, needed_by, manifest.whole_streams) for r in manifest))
 
 
 @dataclass(frozen=True)

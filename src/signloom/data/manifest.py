@@ -25,6 +25,8 @@ FORMAT = "signloom-manifest"
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.jsonl"
 SPLITS = ("train", "val", "test")
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Record:
     end_frame: int | None = None
     start_s: float | None = None
     end_s: float | None = None
-    box_px: tuple[float, float, float, float] | None = None
+    box_px: Box | None = None
     n_frames: int | None = None
     fps: float | None = None
     content: str | None = None
@@ -67,6 +69,16 @@ class Record:
     def cut_to(self, first_frame: int, end_frame: int | None) -> Record:
         """The same clip, its range given in frames."""
         return replace(self, first_frame=first_frame, end_frame=end_frame, start_s=None, end_s=None)
+
+    @property
+    def range(self) -> tuple[Any, ...]:
+        """Which part of its file the clip is: frames, and seconds where it is given so."""
+        return (self.first_frame, self.end_frame, *((self.start_s, self.end_s) if self.timed else ()))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of its file: no range and no box."""
+        return self.range == (0, None) and self.box_px is None
 
     def path(self, stream: str, root: Path, needed_by: str) -> Path:
         """The file of ``stream``, resolved against the manifest's folder.
@@ -139,13 +151,34 @@ class Manifest:
             )
         return streams[stream]
 
-    def corpus_hash(self) -> str:
-        """Identifies the corpus by ids, labels, signers and content; independent of order, paths and splits."""
+    @property
+    def whole_streams(self) -> frozenset[str]:
+        """Streams that hold whole recordings, of which a clip is the part from its ``first_frame`` on.
+
+        In such a corpus ``content`` is that of the part; in any other, of the whole file that the clip was cut from.
+        """
+        made = self.meta.get("streams", {})
+        return frozenset(s for s in made if "pairs" in made[s])
+
+    def corpus_hash(self, *, cuts: bool = True) -> str:
+        """Identifies the corpus by ids, labels, signers, content and cuts; independent of order, paths and splits.
+
+        Without ``cuts``: as it was in versions that took a file for all clips of it.
+        """
+        cuts = cuts and not self.whole_streams
+        rows = []
+        for r in self.records:
+            cut = [json.dumps([*r.range, r.box_px])] if cuts and not r.whole else []
+            rows.append((r.id, r.label or "", r.signer or "", r.content or "", *cut))
         digest = hashlib.blake2b(digest_size=16)
-        for row in sorted((r.id, r.label or "", r.signer or "", r.content or "") for r in self.records):
+        for row in sorted(rows):
             digest.update("\x1f".join(row).encode())
             digest.update(b"\x1e")
         return digest.hexdigest()
+
+    def has_hash(self, corpus_hash: str | None) -> bool:
+        """Whether ``corpus_hash`` is this corpus's, also as versions made it that took a file for all clips of it."""
+        return corpus_hash in (self.corpus_hash(), self.corpus_hash(cuts=False))
 
 
 def _what_else(folder: Path) -> str:

@@ -2,8 +2,8 @@
 
 All functions are pure: they take a manifest and give a manifest with ``split`` filled in, the same for the same seed.
 Three things hold for every scheme. A derived clip goes where its root parent goes. Clips with the same content, and
-clips cut from overlapping frames of one file, stay together. And nothing is decided by chance that the caller could
-not repeat. Reasons are in docs/decisions/0003-splits.md.
+clips cut from overlapping frames of one recording, stay together. And nothing is decided by chance that the caller
+could not repeat. Reasons are in docs/decisions/0003-splits.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from signloom.data.leaks import Leak, audit, by_key, places, refuse_leaks, root_parents
+from signloom.data.leaks import (
+    Joined,
+    Leak,
+    audit,
+    by_key,
+    identity_in,
+    overlapping,
+    places,
+    refuse_leaks,
+    root_parents,
+)
 from signloom.data.manifest import SPLITS, Manifest, Record
 from signloom.errors import InputError, LeakError
 from signloom.runtime.atomic import write_json
@@ -292,31 +302,11 @@ def _apply_lists(manifest: Manifest, lists: Mapping[str, Iterable[str]]) -> tupl
 # --- families: what must stay together ----------------------------------------------------------------------------
 
 
-class _Joined:
-    """Names joined into groups (union-find); a group goes by the name that was there first."""
-
-    def __init__(self) -> None:
-        self._above: dict[str, str] = {}
-
-    def top(self, name: str) -> str:
-        above = self._above
-        above.setdefault(name, name)
-        while above[name] != name:
-            above[name] = above[above[name]]
-            name = above[name]
-        return name
-
-    def join(self, names: Iterable[str]) -> None:
-        tops = [self.top(n) for n in names]
-        for other in tops[1:]:
-            self._above[self.top(other)] = self.top(tops[0])
-
-
 class _Roots:
     """The clips that a split decides about: those without a parent in the corpus.
 
     An absent parent is a root too, for which its first child answers. Roots of the same content, or cut from
-    overlapping frames of one file, are a family.
+    overlapping frames of one recording, are a family.
     """
 
     def __init__(self, manifest: Manifest):
@@ -327,24 +317,17 @@ class _Roots:
             if root == record.id or root not in self.record:
                 self.record[root] = record
         self.ids = list(self.record)
-        joined = _Joined()
-        for members in by_key(manifest, lambda r: r.content).values():
+        joined = Joined()
+        for members in by_key(manifest, identity_in(manifest)).values():
             joined.join(self.root_of[r.id] for r in members)
         for _, spans in places(manifest):
-            run: list[str] = []
-            end = -1.0
-            for span in sorted(spans, key=lambda s: (s.first, s.record.id)):
-                if span.first >= end:
-                    joined.join(run)
-                    run = []
-                run.append(self.root_of[span.record.id])
-                end = max(end, span.end)
-            joined.join(run)
+            for together in overlapping(spans):
+                joined.join(self.root_of[span.record.id] for span in together)
         self.family = {i: joined.top(i) for i in self.ids}
 
     def groups(self, *, by_source: bool) -> list[list[str]]:
         """Roots that must stay together: families, or with ``by_source`` families and whole sources."""
-        joined = _Joined()
+        joined = Joined()
         members: dict[str, list[str]] = defaultdict(list)
         for i in self.ids:
             members[self.family[i]].append(i)
@@ -457,7 +440,7 @@ def _unit(manifest: Manifest, roots: _Roots, name: str) -> dict[str, str]:
             f"corpus '{manifest.root}': {some}, so a {name}-disjoint split is not possible; {how}; or use --scheme "
             "random, whose accuracy does not hold for new signers"
         )
-    joined = _Joined()
+    joined = Joined()
     first: dict[str, str] = {}
     for i, v in sorted(value.items(), key=lambda item: str(item[1])):
         joined.join([first.setdefault(roots.family[i], str(v)), str(v)])
@@ -679,7 +662,9 @@ def split_of(manifest: Manifest) -> Split:
         raise InputError(f"corpus '{manifest.root}' has no split; run: signloom split")
     info = dict(manifest.meta.get("split") or {"scheme": "given"})
     scheme, seed = info.pop("scheme"), info.pop("seed", None)
-    return Split(scheme, seed, _roots_hash(manifest), {r.id: r.split or UNUSED for r in manifest}, info)
+    return Split(
+        scheme, seed, _without_derived(manifest).corpus_hash(), {r.id: r.split or UNUSED for r in manifest}, info
+    )
 
 
 def write_split(split: Split, path: str | os.PathLike[str]) -> Path:
@@ -755,8 +740,9 @@ def apply_split(manifest: Manifest, split: Split, *, allow_changed: bool = False
             f"{len(unknown)} clips of corpus '{manifest.root}' are not in the split, first '{unknown[0]}'; make it "
             "again: signloom split"
         )
-    got = _roots_hash(manifest)
-    if got != split.corpus_hash and not allow_changed:
+    roots = _without_derived(manifest)
+    if not roots.has_hash(split.corpus_hash) and not allow_changed:
+        got = roots.corpus_hash()
         raise InputError(
             f"corpus '{manifest.root}' has hash {got[:12]}, the split was made for {split.corpus_hash[:12]}: same "
             "clips, other labels, signers or contents. Make it again: signloom split"
@@ -801,6 +787,6 @@ def describe_split(split: Split) -> dict[str, Any]:
     return {**described, "detail": f"held out: {', '.join(held_out)}"} if held_out else described
 
 
-def _roots_hash(manifest: Manifest) -> str:
-    """The corpus hash without derived clips, so that augmenting a corpus does not spoil its split."""
-    return manifest.where(lambda r: r.parent is None).corpus_hash()
+def _without_derived(manifest: Manifest) -> Manifest:
+    """The clips that a corpus hash of a split counts, so that augmenting a corpus does not spoil its split."""
+    return manifest.where(lambda r: r.parent is None)

@@ -380,16 +380,17 @@ def _range_problems(files: Mapping[str, Sequence[Record]], facts: Mapping[str, F
 
 
 def _duplicates(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[Problem]:
-    same: dict[str, list[str]] = defaultdict(list)
+    """Clips that are the same part of the same bytes, in one file or in copies of it."""
+    same: dict[tuple[Any, ...], list[tuple[str, Record]]] = defaultdict(list)
     for path, found in facts.items():
-        if found.content:
-            same[found.content].append(path)
+        if found.content or found.how != "bytes":
+            for record in files[path]:
+                same[found.content or path, record.range, record.box_px].append((path, record))
     problems = []
-    for paths in same.values():
-        if len(paths) < 2:
-            continue
+    for (_, part, _), clips in same.items():
         # A prepared corpus may hold one clip's stream under two names; two clips are what matters.
-        records = {r.id: r for path in paths for r in files[path]}
+        records = {r.id: r for _, r in clips}
+        paths = list(dict.fromkeys(path for path, _ in clips))
         if len(records) < 2:
             continue
         labels = sorted({r.label for r in records.values() if r.label is not None})
@@ -397,7 +398,13 @@ def _duplicates(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts
         conflict = f", under {len(labels)} labels ({', '.join(labels[:4])})" if len(labels) > 1 else ""
         conflict += f", under {len(signers)} signers ({', '.join(signers[:4])})" if len(signers) > 1 else ""
         names = ", ".join(f"'{p}'" for p in paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
-        problems.append(Problem("duplicate", paths[0], tuple(sorted(records)), f"the same content{conflict}: {names}"))
+        first, end = part[-2:]
+        unit = "frames" if len(part) == 2 else "seconds"
+        cut = "" if part == (0, None) else f", {unit} {first or 0:g} to {'the end' if end is None else f'{end:g}'}"
+        message = f"the same content{conflict}: {names}{cut}"
+        if len(paths) == 1:
+            message += f" stands for {len(records)} clips ({', '.join(sorted(records)[:4])})"
+        problems.append(Problem("duplicate", paths[0], tuple(sorted(records)), message))
     return problems
 
 

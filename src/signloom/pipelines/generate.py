@@ -240,7 +240,8 @@ class _Job:
         """What shapes a clip's video besides the file it is driven by."""
         versions = [VERSION, PoseSmooth.version, build.VERSION, drawn.VERSION, signloom.__version__]
         own = self.builds.get(record.id)
-        cut = [record.first_frame, record.end_frame, record.n_frames]
+        cut: list[Any] = [record.first_frame, record.end_frame, record.n_frames]
+        cut += [record.box_px] if record.box_px is not None else []
         return [asdict(self.settings), self.model_hash, own and asdict(own), cut, versions]
 
     def stamp(self, record: Record) -> str:

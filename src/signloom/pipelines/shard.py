@@ -35,6 +35,7 @@ from signloom.streams import STREAMS
 _TIMEOUT_S = 3600.0  # for a shard
 _UNREAD = ("flow_view", "signer", "skeleton")  # no recogniser reads them
 _TOLD = ("id", "label", "signer", "source", "split", "parent", "n_frames", "fps", "content", "licence", "consent")
+_CUT = ("first_frame", "end_frame", "box_px")  # of a prepared corpus, which has no ranges in seconds
 
 
 def shard_corpus(
@@ -136,6 +137,8 @@ def _entry(record: Record, streams: Sequence[str], manifest: Manifest) -> Entry:
         what = "label" if record.label is None else "n_frames in the manifest"
         raise InputError(f"clip '{record.id}' of corpus '{manifest.root}' has no {what}; shards are of labelled clips")
     about: dict[str, Any] = {name: getattr(record, name) for name in _TOLD if getattr(record, name) is not None}
+    if not record.whole:  # the content is that of the file: it takes the cut to know the clip
+        about |= {name: getattr(record, name) for name in _CUT}
     extra = {k: v for k, v in record.extra.items() if not (isinstance(v, str) and os.path.isabs(v))}
     files = {s: str(record.path(s, manifest.root, "shard")) for s in streams}
     return Entry(record.id, {**about, **({"extra": extra} if extra else {})}, files)

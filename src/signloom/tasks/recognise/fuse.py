@@ -304,7 +304,7 @@ def refuse_other_splits(runs: Sequence[Run], manifest: Manifest) -> None:
             )
     else:
         for run in runs:
-            if run.checkpoint.corpus.get("hash") == manifest.corpus_hash():
+            if manifest.has_hash(run.checkpoint.corpus.get("hash")):
                 raise LeakError(
                     f"run '{run.name}' was trained on clips of this corpus, '{manifest.root}'; with --split all they "
                     "would be measured. Leave --split out, or give a corpus it has never met"
