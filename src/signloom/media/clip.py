@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, BinaryIO
@@ -18,6 +18,7 @@ from signloom.errors import MediaError
 from signloom.media.headers import Header, read_header
 from signloom.media.limits import DEFAULT_FPS, PLAUSIBLE_FPS, Limits, fail
 from signloom.media.local_files import PICTURE_SUFFIXES, open_regular
+from signloom.media.orientation import exif_chunks
 from signloom.media.pixels import plain
 
 # Demuxers that read one self-contained file. Everything else is refused by name before it sees a byte: playlists
@@ -44,10 +45,11 @@ def open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[Clip]:
         if header.size_px:
             _check_size(path, *header.size_px, limits)
         size = file.seek(0, os.SEEK_END)
+        source = _Source(file, _name_for_ffmpeg(path), exif_chunks(file) if header.kind == "PNG" else ())
         file.seek(0)
         try:
             container = av.open(
-                _Source(file, _name_for_ffmpeg(path)),
+                source,
                 mode="r",
                 container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": ""},
                 options={"max_pixels": str(limits.max_side_px**2)},
@@ -75,6 +77,7 @@ class Clip:
         self.step_s = 1 / (self.fps or DEFAULT_FPS)
         self.ends_early = header.ends_early
         self.indexed = header.indexed
+        self.orientation = header.orientation
         self.promised_frames: int | None = stream.frames or None
         if header.indexed:
             # The index names every frame that is there. Those that an edit list hides are decoded but never shown.
@@ -213,10 +216,23 @@ def _check_size(path, width: int, height: int, limits: Limits) -> None:
 
 
 class _Source:
-    """What FFmpeg may do with the file. A damaged file sends it to impossible places: that is refused, not raised."""
+    """What FFmpeg may do with the file. A damaged file sends it to impossible places: that is refused, not raised.
 
-    def __init__(self, file: BinaryIO, name: str):
-        self.name, self.read, self.tell, self._file = name, file.read, file.tell, file
+    The four bytes at each place of ``hidden`` read as a chunk that FFmpeg passes over.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, hidden: Sequence[int] = ()):
+        self.name, self.tell, self._file, self._hidden = name, file.tell, file, hidden
+        self.read = self._read_around if hidden else file.read
+
+    def _read_around(self, n: int = -1) -> bytes:
+        start = self._file.tell()
+        data = bytearray(self._file.read(n))
+        for place in self._hidden:
+            for k, byte in enumerate(b"prVt"):
+                if 0 <= place + k - start < len(data):
+                    data[place + k - start] = byte
+        return bytes(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from signloom.errors import MediaError
+from signloom.media.orientation import read_orientation
 
 _SIGNATURES = (
     (0, b"\x1a\x45\xdf\xa3", "Matroska/WebM"),
@@ -56,13 +57,15 @@ class Header:
     """``kind``: the container by its signature (None: unknown). ``ends_early``: how the file is cut off, else None.
 
     ``size_px``: (width, height) where the signature is followed by it. ``indexed``: it has an index of all its frames
-    (an mp4 in fragments has none; an avi may lack one, and counts frames that its recorder dropped).
+    (an mp4 in fragments has none; an avi may lack one, and counts frames that its recorder dropped). ``orientation``:
+    how a still picture is turned and mirrored, 1 to 8 as EXIF counts (None: not for the file's bytes to say).
     """
 
     kind: str | None = None
     ends_early: str | None = None
     size_px: tuple[int, int] | None = None
     indexed: bool = False
+    orientation: int | None = None
 
 
 def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
@@ -83,7 +86,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
     form = {"PNG": (">II", 16), "GIF": ("<HH", 6)}.get(kind)
     sides = struct.unpack_from(form[0], head, form[1]) if form and len(head) >= 24 else None
     indexed = kind == "AVI" and (b"indx" in head or _has_idx1(file, size))
-    return Header(kind, walk(file, size) if walk else None, sides, indexed)
+    return Header(kind, walk(file, size) if walk else None, sides, indexed, read_orientation(file, kind))
 
 
 def _kind(head: bytes) -> str | None:

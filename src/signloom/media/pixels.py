@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from signloom.errors import InputError, MissingExtraError
+from signloom.media.orientation import TURNS
 
 
 class Look:
@@ -19,7 +21,7 @@ class Look:
 
         self.clip = clip
         self.stored = (frame.width, frame.height)
-        self.turn = _display_matrix(frame)
+        self.turn = TURNS[clip.orientation] if clip.orientation else _display_matrix(frame)
         a, b, c, d = self.turn
         self.mirrored = a * d - b * c < 0
         across = (-a, -b) if self.mirrored else (a, b)
@@ -104,17 +106,40 @@ def _matrix(clip: Any, frame) -> int | None:
 
 def _display_matrix(frame) -> tuple[int, int, int, int]:
     """(a, b, c, d), each −1, 0 or 1: display x = a·x + c·y, display y = b·x + d·y of the stored picture."""
-    try:
-        matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # PyAV cannot list the side data of a frame that has a kind it does not know, such as EXIF
-        clockwise = -frame.rotation % 360 // 90
-        return ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))[clockwise]
+    matrices = [bytes(data) for data in _side_data(frame) if data.type.name == "DISPLAYMATRIX"]
     if not matrices:
         return (1, 0, 0, 1)
     a, b, _, c, d, *_ = (float(v) for v in np.frombuffer(matrices[0], np.int32))
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (1 if a >= 0 else -1, 0, 0, 1 if d >= 0 else -1)
     return (0, 1 if b >= 0 else -1, 1 if c >= 0 else -1, 0)
+
+
+def _side_data(frame) -> Iterable[Any]:
+    """What goes with the frame. PyAV lists none of it where there is a kind that it does not know, such as EXIF."""
+    import av
+    from av.sidedata.sidedata import Type
+
+    try:
+        return list(frame.side_data)
+    except ValueError:
+        graph = av.filter.Graph()
+        last: Any = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 25)
+        )
+        source, later = last, 1 + max(int(kind.value) for kind in list[Any](Type))
+        for unknown in range(later, later + _LATER_KINDS):
+            without = graph.add("sidedata", f"mode=delete:type={unknown}")
+            last.link_to(without)
+            last = without
+        sink = graph.add("buffersink")
+        last.link_to(sink)
+        graph.configure()
+        source.push(frame)
+        return list(sink.pull().side_data)
+
+
+_LATER_KINDS = 16  # so many more kinds may FFmpeg know than PyAV: EXIF is the fourth after its last
 
 
 def _upright(picture: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:

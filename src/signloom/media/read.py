@@ -10,6 +10,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,9 +163,9 @@ def read_frames(
         if not rows or min(rows) < 0 or max(rows) >= len(pictures):
             wanted = f"rows {min(rows)}–{max(rows)}" if rows else "no rows"
             raise InputError(f"'{path}': asked for {wanted}; it has {len(pictures)} pictures, counted from 0")
-        once = {
-            row: next(_iterate_pictures(pictures, path, row, row + 1, None, limits))[1] for row in sorted(set(rows))
-        }
+        once, size = {}, None
+        for row in sorted(set(rows)):
+            once[row], size = _picture_of_folder(pictures[row], size, None, limits)
         return np.stack([once[row] for row in rows])
     with open_clip(path, limits) as clip:
         look: Look | None = None
@@ -293,22 +294,31 @@ def _iterate_pictures(pictures, path, first_frame, end_frame, box_px, limits) ->
     for number, picture in enumerate(chosen):
         if watch.over:
             raise fail(path, "timeout", f"not read within {limits.max_seconds:g} s ({number} pictures so far)")
-        with open_clip(picture, limits) as clip:
-            if clip.ends_early:
-                raise clip.fail("truncated", clip.ends_early)
-            first = next(clip.decode(), None)
-            if first is None:
-                raise clip.fail("no-frames", "no picture can be decoded")
-            look = Look(clip, first[1], box_px)
-            size = size or (look.width, look.height)
-            if (look.width, look.height) != size:
-                raise clip.fail(
-                    "decode-error", f"{look.width}x{look.height}; its folder began with {size[0]}x{size[1]}"
-                )
-            frame = look.picture(first[1])
+        frame, size = _picture_of_folder(picture, size, box_px, limits)
         watch.pause()
         yield number / DEFAULT_FPS, frame
         watch.go_on()
+
+
+def _picture_of_folder(
+    picture: Path, size: tuple[int, int] | None, box_px: Any, limits: Limits
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The picture, upright and cut to the box, and its size before that. Raises MediaError unless that is ``size``."""
+    with open_clip(picture, limits) as clip:
+        if clip.ends_early:
+            raise clip.fail("truncated", clip.ends_early)
+        first = next(clip.decode(), None)
+        if first is None:
+            raise clip.fail("no-frames", "no picture can be decoded")
+        look = Look(clip, first[1], box_px)
+        own = look.width, look.height
+        if size is not None and own != size:
+            turned = " once it is turned as its EXIF says" if look.rotation_deg % 180 else ""
+            raise clip.fail(
+                "decode-error",
+                f"{own[0]}x{own[1]}{turned}; its folder began with {size[0]}x{size[1]}. All must be alike",
+            )
+        return look.picture(first[1]), own
 
 
 def _read_rows(clip: Clip, rows: Sequence[int] | np.ndarray, picture: Callable[[Any], np.ndarray]) -> np.ndarray:
