@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from signloom.metrics import classification as m
-from signloom.metrics import pictures
+from signloom.metrics import folds, intervals, pictures
 from signloom.metrics.fid import Moments, PictureSets, frechet_distance
 from signloom.metrics.lpips import load_lpips
 from signloom.metrics.pictures import ms_ssim, psnr, ssim
@@ -353,12 +353,17 @@ def test_negative_log_likelihood():
 # --- intervals ----------------------------------------------------------------------------------------------------
 
 
-def bootstrap(data, statistic, resamples, level=m.LEVEL, seed=0, **how):
+def bootstrap(data, statistic, resamples, level=intervals.LEVEL, seed=0, **how):
     """scipy's, which draws the same resamples from the same seed as ours."""
     return scipy.stats.bootstrap(
         data, statistic, n_resamples=resamples, confidence_level=level, method="percentile",
         rng=np.random.default_rng(seed), **how,
     )  # fmt: skip
+
+
+def expanded(n: int, level: float = 0.95) -> float:
+    """The level for which ``n`` groups give as wide an interval as Student's t would (Hesterberg 2015, §3.2)."""
+    return 1 - 2 * scipy.stats.norm.sf(np.sqrt(n / (n - 1)) * scipy.stats.t.ppf((1 + level) / 2, n - 1))
 
 
 def limits(found) -> tuple[float, float]:
@@ -368,10 +373,10 @@ def limits(found) -> tuple[float, float]:
 @pytest.mark.parametrize("level", [0.5, 0.95])
 def test_percentile_interval_of_weighted_means(level):
     x = np.random.default_rng(0).gamma(2, size=80)
-    weights = np.concatenate(list(m.bootstrap_weights(80, resamples=999, seed=3)))
+    weights = np.concatenate(list(intervals.bootstrap_weights(80, resamples=999, seed=3)))
     wanted = bootstrap((x,), np.mean, 999, level, seed=3)
     np.testing.assert_allclose(weights @ x / 80, wanted.bootstrap_distribution)
-    assert m.percentile_interval(weights @ x / 80, level) == limits(wanted)
+    assert intervals.percentile_interval(weights @ x / 80, level) == limits(wanted)
 
 
 def test_intervals_of_a_recogniser():
@@ -380,7 +385,7 @@ def test_intervals_of_a_recogniser():
     order = np.argsort(y, kind="stable")  # in which ours draws
     scores, y = scores[order], y[order]
     predicted, ranks = scores.argmax(1), m.true_rank(scores, y)
-    found = m.bootstrap_metrics(ranks, y, predicted, ks=(1, 5), resamples=400)
+    found = intervals.bootstrap_metrics(ranks, y, predicted, ks=(1, 5), resamples=400)
 
     def per_class(hit, of):
         return np.mean([hit[of == c].mean() for c in np.unique(of)])
@@ -405,8 +410,8 @@ def test_intervals_over_signers():
     signers = np.sort(np.concatenate([np.arange(9), rng.integers(0, 9, 111)]))
     right = rng.random(120) < np.linspace(0.3, 0.95, 9)[signers]
     counts = np.bincount(signers, right), np.bincount(signers).astype(float)
-    wanted = bootstrap(counts, lambda hits, n, axis=-1: hits.sum(axis) / n.sum(axis), 800, paired=True)
-    found = m.bootstrap_metrics(
+    wanted = bootstrap(counts, lambda hits, n, axis=-1: hits.sum(axis) / n.sum(axis), 800, expanded(9), paired=True)
+    found = intervals.bootstrap_metrics(
         np.where(right, 0, 1), np.zeros(120, int), np.where(right, 0, 1), ks=(1,), groups_N=signers, resamples=800
     )["top1"]
     assert (found["low"], found["high"]) == limits(wanted)
@@ -415,8 +420,12 @@ def test_intervals_over_signers():
 def test_intervals_over_folds():
     tops = np.random.default_rng(0).random(6)
     rows = [{"held_out": str(i), "seed": 0, "top1": top} for i, top in enumerate(tops)]
-    found = m.aggregate_runs(rows, resamples=500)["top1"]
-    assert (found["low"], found["high"]) == limits(bootstrap((tops,), np.mean, 500))
+    found = folds.aggregate_runs(rows, resamples=500)["top1"]
+    assert (found["low"], found["high"]) == limits(bootstrap((tops,), np.mean, 500, expanded(6)))
+    # Of fewer than five Student's t stands in.
+    few = folds.aggregate_runs(rows[:3])["top1"]
+    wanted = scipy.stats.t.interval(0.95, 2, np.mean(tops[:3]), scipy.stats.sem(tops[:3]))
+    assert (few["low"], few["high"]) == pytest.approx((max(wanted[0], 0), min(wanted[1], 1)))
 
 
 @pytest.mark.parametrize(("hits", "n"), [(7, 20), (150, 200), (3, 400)])
@@ -425,11 +434,11 @@ def test_interval_of_a_proportion(hits, n):
 
     Clopper-Pearson's is the wider on either side.
     """
-    low, high = m.proportion_interval(hits, n, np.random.default_rng(0), resamples=20_000)
+    low, high = intervals.proportion_interval(hits, n, np.random.default_rng(0), resamples=20_000)
     wanted = bootstrap(((np.arange(n) < hits).astype(float),), np.mean, 20_000).confidence_interval
     assert abs(low - wanted.low) <= 1.001 / n
     assert abs(high - wanted.high) <= 1.001 / n
-    exact = scipy.stats.binomtest(hits, n).proportion_ci(m.LEVEL, "exact")
+    exact = scipy.stats.binomtest(hits, n).proportion_ci(intervals.LEVEL, "exact")
     assert exact.low < low + 1 / n
     assert exact.high > high - 1 / n
 
@@ -439,5 +448,5 @@ def test_interval_of_a_proportion(hits, n):
 def test_interval_of_all_and_of_none(n, level):
     for hits in (0, n):
         wanted = scipy.stats.binomtest(hits, n).proportion_ci(level, "exact")
-        found = m.proportion_interval(hits, n, np.random.default_rng(0), level=level)
+        found = intervals.proportion_interval(hits, n, np.random.default_rng(0), level=level)
         assert found == pytest.approx((wanted.low, wanted.high), abs=1e-9)

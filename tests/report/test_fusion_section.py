@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signloom.metrics.classification import evaluate_scores
+from signloom.metrics.evaluation import evaluate_scores
 from signloom.report.page import write_report
 from signloom.report.sections import fusion_section
 from signloom.report.text import comparison_lines, summary_lines

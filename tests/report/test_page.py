@@ -13,7 +13,8 @@ import pytest
 
 from signloom.errors import InputError
 from signloom.media import write_video
-from signloom.metrics.classification import aggregate_runs, evaluate_scores
+from signloom.metrics.evaluation import evaluate_scores
+from signloom.metrics.folds import aggregate_runs
 from signloom.report.page import write_report
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}

@@ -14,10 +14,12 @@ from signloom.data.corpus import SplitManifest, describe_corpus
 from signloom.data.manifest import Manifest, Record
 from signloom.data.splits import Fold, apply_split, read_split, split_of, write_split
 from signloom.errors import InputError
-from signloom.metrics import classification as metrics
+from signloom.metrics.classification import macro_f1
+from signloom.metrics.folds import aggregate_runs
+from signloom.metrics.intervals import how_over_groups, paired_difference
 from signloom.runtime.atomic import write_json
 from signloom.tasks import task_of
-from signloom.tasks.recognise.evaluate import Scores, common_labels, results_of, score_corpus
+from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
 from signloom.tasks.recognise.fuse import (
     FusedRecogniser,
     Measured,
@@ -31,7 +33,6 @@ from signloom.tasks.recognise.fuse import (
     names_of,
     refuse_other_splits,
 )
-from signloom.tasks.recognise.fusion import on_labels, paired_difference
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.tasks.recognise.recipes import Recipe
 from signloom.training.checkpoint import load_checkpoint
@@ -85,18 +86,16 @@ def cross_validate(
             runs.append(row)
             scored.append(scores)
     assert recogniser is not None
-    scored = common_labels(scored)
     detail = f"{len(folds)} folds, {len(seeds)} seeds; every clip is measured by models that never saw its fold"
     results = results_of(
         scored,
         split={"name": "test", "scheme": scheme, "detail": detail},
-        checkpoint=replace(recogniser.checkpoint, labels=scored[0].labels),
+        checkpoint=recogniser.checkpoint,
         manifest=manifest,
         title=f"{recipe.name} on {describe_corpus(manifest)['name']}: {scheme}",
     )
     results["runs"] = runs
-    results["cross_validation"] = metrics.aggregate_runs(runs)
-    results["clips"] = _first_seeds(results["clips"])
+    results["cross_validation"] = aggregate_runs(runs)
     return results
 
 
@@ -126,11 +125,6 @@ def _measure_fold(
     }
 
 
-def _first_seeds(clips: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Clips stand once per seed in the pooled figures; the list of clips keeps the first seed's."""
-    return list({clip["id"]: clip for clip in reversed(clips)}.values())[::-1]
-
-
 # --- several cross-validations ------------------------------------------------------------------------------------
 
 
@@ -145,10 +139,12 @@ class _Folds:
     per_run: list[dict[str, Any]] = field(default_factory=list)
     gains: list[tuple[str, np.ndarray, np.ndarray]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    clips: set[str] = field(default_factory=set)
 
     def add(self, fold: str, seed: int, runs: list[Run], measured: Measured, model: FusedRecogniser | None) -> None:
         """Take in what the runs of one fold and seed, and their fusion, said."""
         self.runs = runs
+        self.clips |= {record.id for record in measured.records}
         hits_SN = measured.hits_SN()
         about = {"name": f"{fold} seed {seed}", "held_out": fold, "seed": seed, "n_clips": len(measured.records)}
         for own, hits_N in zip(self.rows, hits_SN):
@@ -213,8 +209,7 @@ def fuse_crossvals(folders: Sequence[Path], manifest: Manifest, *, fuse: bool = 
         "measured by models that never saw its fold",
     }
     streams: list[dict[str, Any]] = [
-        {**describe_run(run), "top1": metrics.aggregate_runs(own)["top1"]}
-        for run, own in zip(measured.runs, measured.rows)
+        {**describe_run(run), "top1": aggregate_runs(own)["top1"]} for run, own in zip(measured.runs, measured.rows)
     ]
     if fuse:
         return _fused_results(measured, streams, split, manifest) | {"warnings": warnings}
@@ -222,8 +217,9 @@ def fuse_crossvals(folders: Sequence[Path], manifest: Manifest, *, fuse: bool = 
         "kind": "comparison",
         "title": f"{len(folders)} cross-validations on {describe_corpus(manifest)['name']}",
         "split": split,
-        "n_clips": sum(row["n_clips"] for row in measured.per_run),
+        "n_clips": len(measured.clips),
         "streams": sorted(streams, key=lambda row: -row["top1"]["value"]),
+        "interval": f"means over folds; 95 %, {how_over_groups(len({fold for fold, _ in common}))}",
         "per_run": measured.per_run,
         "warnings": warnings,
     }
@@ -260,18 +256,15 @@ def _fused_results(
         row["weight"] = float(np.mean([r["weights"][names[s]] for r in per_run]))
         row["val_top1"] = float(np.mean(tops)) if tops else None
         row["difference"] = paired_difference(fused_N, other_N, groups=groups)
-    labels = tuple(sorted({label for own in measured.scored for label in own.labels}))
-    scored = [Scores(own.records, labels, on_labels(own.logits_NK, own.labels, labels)) for own in measured.scored]
     results = results_of(
-        scored,
+        measured.scored,
         split=split,
-        checkpoint=replace(measured.runs[0].checkpoint, labels=labels),
+        checkpoint=measured.runs[0].checkpoint,
         manifest=manifest,
         title=fusion_title(measured.runs, manifest),
     )
     results["runs"] = measured.fused_rows
-    results["cross_validation"] = metrics.aggregate_runs(measured.fused_rows)
-    results["clips"] = _first_seeds(results["clips"])
+    results["cross_validation"] = aggregate_runs(measured.fused_rows)
     best = max(streams, key=lambda row: row["top1"]["value"])
     results["fusion"] = {
         "streams": streams,
@@ -281,16 +274,14 @@ def _fused_results(
         "rule": _shared([r["rule"] for r in per_run]),
         "temperature": float(np.mean([r["temperature"] for r in per_run])),
         "per_run": per_run,
-        "interval": "means over folds; 95 %, percentile bootstrap over folds, differences paired within each",
+        "interval": f"means over folds; 95 %, {how_over_groups(len(set(groups)))}, differences paired within each",
     }
     return about_fusion(results, measured.runs)
 
 
 def _macro_f1(records: Sequence[Record], predicted: Sequence[str]) -> float:
     index = {label: k for k, label in enumerate(sorted({*predicted, *(str(r.label) for r in records)}))}
-    return metrics.macro_f1(
-        np.array([index[str(r.label)] for r in records]), np.array([index[label] for label in predicted])
-    )
+    return macro_f1(np.array([index[str(r.label)] for r in records]), np.array([index[label] for label in predicted]))
 
 
 def _shared(rules: Sequence[str]) -> str:

@@ -30,7 +30,9 @@ from signloom.report.words import (
     cross_validation,
     entry_of,
     fusion_sentences,
+    how_resampled,
     interval,
+    n_answers,
     n_classes,
     number_of,
     percent,
@@ -209,7 +211,7 @@ def confusions_section(results: Results, rows: int) -> str:
         return ""
     totals, ranked = row_totals(cells), ranked_confusions(cells)
     n, wrong = sum(totals.values()), sum(m for _, _, m in ranked)
-    said = f"{wrong:,} of {count(n, 'clip')} {'was' if wrong == 1 else 'were'} taken for another sign"
+    said = f"{wrong:,} of {n_answers(results, n)} {'was' if wrong == 1 else 'were'} taken for another sign"
     said += f", in {count(len(ranked), 'combination')}." if ranked else "."
     note, matrix = _matrix(labels, cells, totals, ranked)
     first = rest = ""
@@ -356,7 +358,7 @@ def confidence_section(results: Results) -> str:
     )
     columns = [
         Column("Stated confidence"),
-        Column("Clips", True),
+        Column("Clips" if float(results.get("answers_per_clip") or 1) == 1 else "Answers", True),
         Column("Mean confidence", True),
         Column("Right", True),
     ]
@@ -437,12 +439,11 @@ def making_section(results: Results) -> str:
     ]
     how = results.get("interval") or {}
     if how:
-        by = "signers" if how.get("resampled") == "signer" else "clips"
         rows.append(
             (
                 "Intervals",
-                f"{percent(how.get('level'), 0)}, {how.get('method')}, {how.get('resamples')} resamples of {by}, "
-                f"seed {how.get('seed')}; where every clip is right or every clip wrong, the exact binomial bound",
+                f"{percent(how.get('level'), 0)}, {how.get('method')}, {how_resampled(how)}; seed {how.get('seed')}; "
+                "where every clip is right or every clip wrong, the exact binomial bound",
             )
         )
     return key_values([(key, value) for key, value in rows if value], "How this page came about")

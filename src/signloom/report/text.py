@@ -83,6 +83,7 @@ def comparison_lines(comparison: Results) -> list[str]:
     """Several runs on the same clips, in lines for a terminal, best first."""
     lines = [str(comparison["title"]), split_phrase(comparison), ""]
     lines += stream_lines(comparison, fused=False)
+    lines += ["", f"  Intervals: {comparison['interval']}"] if comparison.get("interval") else []
     lines += [f"Note: {warning}" for warning in comparison.get("warnings") or []]
     return [plain(line) for line in lines]
 

@@ -105,7 +105,12 @@ def whose_clips(results: Results, n_clips: int) -> str:
 
 def n_classes(results: Results) -> int:
     """How many signs the recogniser knows."""
-    return len(results.get("labels") or ()) or int((results.get("metrics") or {}).get("n_classes") or 0)
+    return int((results.get("metrics") or {}).get("n_classes") or 0) or len(results.get("labels") or ())
+
+
+def n_answers(results: Results, n: int) -> str:
+    """``1,200 clips``, or ``3,600 answers`` where each clip was answered by models of several seeds."""
+    return count(n, "clip" if float(results.get("answers_per_clip") or 1) == 1 else "answer")
 
 
 def headline_sentences(results: Results) -> list[str]:
@@ -123,8 +128,11 @@ def headline_sentences(results: Results) -> list[str]:
     if top1 is not None and n_clips:
         right = round(top1 * n_clips)
         per_hundred = "" if n_clips <= 100 or folds else f": {_of_hundred(top1)}"
+        several = float(results.get("answers_per_clip") or 1) > 1
+        mean = ", on average over the seeds" if several else ""
         said.append(
-            f"Of {whose_clips(results, n_clips)}, {right:,} {'was' if right == 1 else 'were'} recognised{per_hundred}."
+            f"Of {whose_clips(results, n_clips)}, {right:,} {'was' if right == 1 else 'were'} recognised{mean}"
+            f"{per_hundred}."
         )
     chance, k = number_of(metrics.get("chance")), n_classes(results)
     if said and chance is not None and k:
@@ -165,6 +173,7 @@ def warnings(results: Results) -> list[str]:
         found.append(f"Only {count(n_clips, 'clip')} were measured; look at the interval, not at the single number.")
     if len(results.get("per_signer") or ()) == 1 and not results.get("runs"):
         found.append("One signer only: another may be recognised much better or worse.")
+    found += _about_unknown(results.get("unknown") or {})
     empty = sum(1 for row in results.get("per_class") or [] if not row.get("n_clips"))
     if empty:
         found.append(
@@ -180,6 +189,24 @@ def warnings(results: Results) -> list[str]:
     if missing:
         found.append(f"{count(len(missing), 'run')} of the cross-validation gave no result: {', '.join(missing[:5])}.")
     return found
+
+
+def _about_unknown(unknown: Mapping[str, Any]) -> list[str]:
+    n, labels = int(unknown.get("n_clips") or 0), list(unknown.get("labels") or [])
+    if not n:
+        return []
+    named = ", ".join(map(str, labels[:5])) + (" …" if len(labels) > 5 else "")
+    return [
+        f"{count(n, 'clip')} {'has a label' if n == 1 else 'have labels'} that the model does not know ({named}): "
+        "missed in every top-k, and left out of the likelihood and the calibration."
+    ]
+
+
+def how_resampled(how: Mapping[str, Any]) -> str:
+    """What the intervals were drawn over, and so what they speak of."""
+    if how.get("resampled") == "signer":
+        return f"{how.get('resamples')} resamples of whole signers: how other signers would do"
+    return f"{how.get('resamples')} resamples of clips: how other clips of these signers would do"
 
 
 def cross_validation(results: Results) -> dict[str, Any] | None:

@@ -224,6 +224,11 @@ def test_runs_that_know_different_labels_are_fused_over_all_of_them(runs, split_
     assert [fused.labels[k] for k in fused.logits_NK.argmax(axis=1)] == ["NEW", "NEW"]
     alone = model.combine([None, second])
     assert [alone.labels[k] for k in alone.logits_NK.argmax(axis=1)] == ["NEW", "NEW"]
+    # What only the run that did not judge a clip knows is no answer to it, however few labels there are.
+    strange = [label not in ("BALU", "NEW", "ZZ") for label in alone.labels]
+    assert np.isneginf(alone.logits_NK[:, strange]).all()
+    assert np.isfinite(alone.logits_NK[:, [not s for s in strange]]).all()
+    assert np.isfinite(fused.logits_NK).all()
 
 
 def test_a_saved_fusion_is_refused_when_a_run_has_changed_or_the_file_is_broken(mine, split_corpus, tmp_path):

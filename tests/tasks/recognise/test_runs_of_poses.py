@@ -170,7 +170,10 @@ def test_test_labels_do_not_reach_training(pose_corpus, tmp_path, signloom, chan
     assert weights[0] == weights[1]
     code, text, err = signloom("evaluate", tmp_path / "run b", tmp_path / "b", "--no-clips", "--json")
     assert code == 0, err
-    assert json.loads(text)["metrics"]["top1"]["value"] == 0  # labels never learnt count as wrong
+    said = json.loads(text)
+    assert said["metrics"]["top1"]["value"] == 0  # labels never learnt count as missed
+    assert said["metrics"]["nll"] is None
+    assert said["unknown"] == {"n_clips": said["metrics"]["n_clips"], "labels": ["UNHEARD"]}
 
 
 def test_a_leaking_split_file_is_refused(pose_corpus, tmp_path, signloom):
@@ -258,6 +261,9 @@ def test_cross_validation_measures_every_fold_and_seed_and_reuses_them(pose_corp
         assert run["macro_f1"] == own["metrics"]["macro_f1"]["value"]
         pooled += [c["predicted"] == c["label"] for c in own["clips"]]
     assert results["metrics"]["top1"]["value"] == pytest.approx(np.mean(pooled))
+    assert results["metrics"]["n_clips"] == len(ids)  # not twice as many for two seeds
+    assert results["answers_per_clip"] == 2
+    assert sum(map(sum, results["confusion"])) == 2 * len(ids)
     assert summary["cross_validation"]["top1"]["value"] == pytest.approx(np.mean([r["top1"] for r in summary["runs"]]))
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "http://" not in page

@@ -77,7 +77,8 @@ def measure_clips(
     ``flicker_ratio`` are sums of the painted over sums of the real. Baselines need what the generator learnt
     from: ``train`` gives (frame, pose map), and is called twice: "mean frame", and "nearest skeleton", the frame of the
     training clips whose pose map, blurred to 16×16 cells, is nearest. "previous real frame" is the test clip's own.
-    Intervals are 95 % percentile bootstraps over clips, over ten blocks of frames where there is but one clip.
+    Intervals are 95 % percentile bootstraps over clips, whose frames are not independent, and over ten blocks of frames
+    where there is but one clip; both expanded, since they are few.
     ``lpips`` is a distance of pictures (B, 3, S, S) to measure besides; areas below its ``min_px``, if it has that, are
     left out. ``fid`` are features (B, D) of such pictures: with them whole painted frames have a FID to the real ones,
     as have the clips' own baselines and "nearest skeleton", without an interval; ``n`` frames, few of which bias it
@@ -106,8 +107,8 @@ def measure_clips(
     return {
         "n_clips": len(clips),
         "n_frames": sum(n_frames.values()),
-        "interval": "95 %, percentile bootstrap over "
-        + ("clips" if len(clips) > 1 else f"{N_BLOCKS} blocks of the clip's frames"),
+        "interval": "95 %, percentile bootstrap, expanded for few, over "
+        + (f"{len(clips)} clips" if len(clips) > 1 else f"{N_BLOCKS} blocks of the clip's frames"),
         "figures": figures,
         "clips": [
             {"id": c.id, "n_frames": n_frames[k], "fps": c.fps, "figures": sums.figures({k: n_frames[k]})}
@@ -253,13 +254,13 @@ class _Sums:
 
 
 def _quotient(above_U: np.ndarray, below_U: np.ndarray) -> dict[str, float | None]:
-    from signloom.metrics.classification import bootstrap_weights, percentile_interval
+    from signloom.metrics.intervals import bootstrap_weights, percentile_interval
 
     if not below_U.sum() > 0:
         return {"value": None, "low": None, "high": None}
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = [(w @ above_U) / (w @ below_U) for w in bootstrap_weights(len(above_U))]
-    low, high = percentile_interval(np.concatenate(drawn)) if len(above_U) > 1 else (None, None)
+    low, high = percentile_interval(np.concatenate(drawn), n_groups=n) if (n := len(above_U)) > 1 else (None, None)
     return {"value": float(above_U.sum() / below_U.sum()), "low": low, "high": high}
 
 

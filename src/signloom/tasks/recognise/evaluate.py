@@ -12,10 +12,11 @@ import numpy as np
 import signloom
 from signloom.data.corpus import clips_of, describe_corpus
 from signloom.data.failures import read_failures
-from signloom.data.leaks import refuse_leaks
+from signloom.data.leaks import refuse_leaks, root_parents
 from signloom.data.manifest import Manifest, Record
 from signloom.errors import InputError
-from signloom.metrics import classification as metrics
+from signloom.metrics.classification import softmax
+from signloom.metrics.evaluation import evaluate_scores
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.task import Evaluation
@@ -31,7 +32,7 @@ class Scores:
 
     @property
     def probabilities_NK(self) -> np.ndarray:
-        return metrics.softmax(self.logits_NK)
+        return softmax(self.logits_NK)
 
 
 def score_corpus(recogniser: Recogniser, manifest: Manifest) -> Scores:
@@ -47,7 +48,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Measure ``recogniser`` on one split of a prepared corpus; ``about`` says more of the split.
 
-    Clips whose label the model does not know count as wrong, and are counted in ``unknown_labels``.
+    Clips whose label the model does not know count as missed, in any top-k; ``unknown`` counts them.
     Raises LeakError when a measured clip, its parent or its signer was trained on although the split says otherwise.
     """
     chosen = manifest.only(split)
@@ -60,8 +61,8 @@ def evaluate_run(
     return evaluation_of(results)
 
 
-SHOWN = ("metrics", "per_signer", "split", "fusion", "cross_validation", "runs")
-COMPARED = ("split", "n_clips", "streams", "per_run", "warnings")
+SHOWN = ("metrics", "unknown", "interval", "per_signer", "split", "fusion", "cross_validation", "runs")
+COMPARED = ("split", "n_clips", "streams", "interval", "per_run", "warnings")
 
 
 def evaluation_of(results: dict[str, Any]) -> Evaluation:
@@ -88,48 +89,37 @@ def results_of(
     seed: int = 0,
     title: str | None = None,
 ) -> dict[str, Any]:
-    """The results document of one or several sets of scores (folds and seeds) that share their labels."""
-    known = scored[0].labels
+    """The results document of one or several sets of scores (folds and seeds); of a clip with several, their mean."""
+    labels, logits_NK = one_table(scored)
     records = [r for s in scored for r in s.records]
-    unknown = sorted({label_of(r) for r in records} - set(known))
-    labels = (*known, *unknown)
-    index = {label: k for k, label in enumerate(labels)}
-    logits = np.concatenate([s.logits_NK for s in scored]).astype(np.float64)
-    if unknown:
-        # A label never trained on cannot be chosen: it gets a score below all others.
-        floor = np.full((len(logits), len(unknown)), logits.min() - 50.0)
-        logits = np.concatenate([logits, floor], axis=1)
-    truth = np.array([index[label_of(r)] for r in records])
+    unknown = sorted({label_of(r) for r in records} - set(labels))
+    index = {label: k for k, label in enumerate((*labels, *unknown))}
+    y_N = np.array([index[label_of(r)] for r in records])
+    # A label that the models that answered never met has no score at all.
+    asked_N = np.minimum(y_N, len(labels) - 1)
+    known_N = (y_N < len(labels)) & np.isfinite(logits_NK[np.arange(len(y_N)), asked_N])
     signers = [r.signer for r in records]
-    measured = metrics.evaluate_scores(
-        logits, truth, list(labels), signers if any(signers) else None, [r.id for r in records], seed=seed
+    root = root_parents(manifest)
+    measured = evaluate_scores(
+        logits_NK,
+        y_N,
+        labels,
+        signers if any(signers) else None,
+        [r.id for r in records],
+        known_N=known_N,
+        unknown_labels=unknown,
+        units=[root.get(r.id, r.id) for r in records],
+        seed=seed,
     )
-    probabilities = metrics.softmax(logits)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    clips = []
-    for row, record in enumerate(records):
-        video = record.streams.get("video") or record.streams.get("frames")
-        clips.append(
-            {
-                "id": record.id,
-                "label": record.label,
-                "signer": record.signer,
-                "predicted": labels[order[row, 0]],
-                "confidence": round(float(probabilities[row, order[row, 0]]), 6),
-                "top": [[labels[k], round(float(probabilities[row, k]), 6)] for k in order[row]],
-                "video": str((manifest.root / video).resolve()) if video else None,
-                "first_frame": record.first_frame,
-                "end_frame": record.end_frame,
-            }
-        )
+    by_id = {r.id: r for r in records}
+    clips = [{**clip, **_footage_of(by_id[clip["id"]], manifest)} for clip in measured["clips"]]
     corpus = describe_corpus(manifest)
     return {
         "kind": "evaluation",
         "title": title or f"{checkpoint.recipe.get('name', checkpoint.architecture)} on {corpus['name']}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "signloom_version": signloom.__version__,
-        "labels": list(labels),
-        "unknown_labels": unknown,
+        "unknown_labels": measured["unknown"]["labels"],
         "split": dict(split),
         "checkpoint": {k: v for k, v in checkpoint.config().items() if k not in ("recipe", "corpus", "labels")},
         "corpus": corpus,
@@ -147,12 +137,29 @@ def label_of(record: Record) -> str:
     return record.label
 
 
-def common_labels(scored: Sequence[Scores]) -> list[Scores]:
-    """The same scores over the union of labels: a fold may lack a rare one in training."""
+def one_table(scored: Sequence[Scores]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The scores of several models over the labels that any of them knows, (labels, logits (N, K)).
+
+    What a model does not know (a fold may lack a rare label in training) has -infinity in its rows: it is never chosen.
+    """
+    if len(scored) == 1:
+        return scored[0].labels, scored[0].logits_NK
     labels = tuple(sorted({label for s in scored for label in s.labels}))
-    aligned = []
+    place = {label: k for k, label in enumerate(labels)}
+    table_NK = np.full((sum(len(s.records) for s in scored), len(labels)), -np.inf, np.float32)
+    start = 0
     for s in scored:
-        logits = np.full((len(s.logits_NK), len(labels)), s.logits_NK.min() - 50.0, np.float32)
-        logits[:, [labels.index(label) for label in s.labels]] = s.logits_NK
-        aligned.append(Scores(s.records, labels, logits))
-    return aligned
+        columns = [place[label] for label in s.labels]
+        table_NK[start : start + len(s.records), columns] = s.logits_NK
+        start += len(s.records)
+    return labels, table_NK
+
+
+def _footage_of(record: Record, manifest: Manifest) -> dict[str, Any]:
+    """Where a clip can be seen."""
+    video = record.streams.get("video") or record.streams.get("frames")
+    return {
+        "video": str((manifest.root / video).resolve()) if video else None,
+        "first_frame": record.first_frame,
+        "end_frame": record.end_frame,
+    }

@@ -26,11 +26,12 @@ from signloom.data.manifest import Manifest, Record
 from signloom.data.splits import read_split, write_split
 from signloom.data.stream import Stream
 from signloom.errors import CheckpointError, InputError, LeakError
-from signloom.metrics import classification as metrics
+from signloom.metrics.classification import row_blocks
+from signloom.metrics.intervals import paired_difference, share_interval, signer_groups
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
-from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels, paired_difference
+from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels
 from signloom.tasks.recognise.predict import Recogniser, RecogniserSession
 from signloom.training.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
 from signloom.training.task import Prediction
@@ -116,7 +117,7 @@ class FusedRecogniser:
         if records is None:
             records = list({r.id: r for s in scored if s is not None for r in s.records}.values())
         labels = self.labels
-        log_p_SNK, present_SN = aligned(scored, records, labels)
+        present_SN = _present(scored, records)
         nobody = np.flatnonzero(~present_SN.any(axis=0))
         if len(nobody):
             streams = " and ".join(f"{run.name} needs {', '.join(run.checkpoint.streams)}" for run in self.runs)
@@ -125,7 +126,20 @@ class FusedRecogniser:
                 f"clip '{records[nobody[0]].id}' ({len(nobody)} in all) has no stream that a fused model reads: "
                 f"{streams}; it has {have}. Prepare it: signloom prepare … --streams"
             )
-        return Scores(tuple(records), labels, self.fusion(list(log_p_SNK), present_SN))
+        known_SK = np.array([[label in set(run.checkpoint.labels) for label in labels] for run in self.runs])
+        fused_NK = np.empty((len(records), len(labels)), np.float32)
+        for rows in row_blocks(fused_NK):
+            log_p_SNK = aligned(scored, records[rows], labels)[0]
+            # What nobody who judged a clip knows cannot be its answer, nor has it a likelihood.
+            can_NK = (present_SN[:, rows, None] & known_SK[:, None, :]).any(axis=0)
+            fused_NK[rows] = np.where(can_NK, self.fusion(list(log_p_SNK), present_SN[:, rows]), -np.inf)
+        return Scores(tuple(records), labels, fused_NK)
+
+
+def _present(scored: Sequence[Scores | None], records: Sequence[Record]) -> np.ndarray:
+    """Which of ``records`` each run scored, (S, N) bool."""
+    ids = [{record.id for record in own.records} if own is not None else set() for own in scored]
+    return np.array([[record.id in own for record in records] for own in ids], bool).reshape(len(scored), len(records))
 
 
 def aligned(
@@ -386,9 +400,15 @@ def describe_run(run: Run) -> dict[str, Any]:
     }
 
 
-def proportion(hits_N: np.ndarray, seed: int) -> dict[str, Any]:
-    low, high = metrics.proportion_interval(int(hits_N.sum()), len(hits_N), np.random.default_rng(seed))
-    return {"value": float(hits_N.mean()), "low": low, "high": high}
+def proportion(hits_N: np.ndarray, signers: Sequence[str | None], seed: int) -> dict[str, Any]:
+    """The share of hits with its interval: over whole signers where there are enough, else over clips."""
+    return share_interval(hits_N, signer_groups(signers), seed=seed)
+
+
+def _resampled(signers: Sequence[str | None]) -> str:
+    """What the intervals of a comparison are over, in words."""
+    over = "clips" if signer_groups(signers) is None else f"{len(set(signers))} signers"
+    return f"95 %, percentile bootstrap over {over}; differences: each clip drawn with both answers"
 
 
 def evaluate_fused(
@@ -415,6 +435,7 @@ def evaluate_fused(
         title=fusion_title(model.runs, manifest),
     )
     hits_SN, fused_N = measured.hits_SN(), measured.fused_hits_N()
+    signers = [record.signer for record in measured.records]
     validation = model.fusion.validation or {}
     streams = []
     for s, run in enumerate(model.runs):
@@ -424,9 +445,9 @@ def evaluate_fused(
                 **describe_run(run),
                 "weight": model.fusion.weights[s],
                 "val_top1": validation["top1_S"][s] if validation else None,
-                "top1": proportion(hits_SN[s], seed),
+                "top1": proportion(hits_SN[s], signers, seed),
                 "n_missing": len(measured.records) - (len(own.records) if own else 0),
-                "difference": paired_difference(fused_N, hits_SN[s], seed=seed),
+                "difference": paired_difference(fused_N, hits_SN[s], signers=signers, seed=seed),
             }
         )
     best = max(streams, key=lambda row: row["top1"]["value"])
@@ -440,7 +461,7 @@ def evaluate_fused(
         "shrinkage": model.fusion.shrinkage,
         "step": model.fusion.step,
         "validation": {k: v for k, v in validation.items() if k != "top1_S"},
-        "interval": "95 %, percentile bootstrap over clips; differences: each clip drawn with both answers",
+        "interval": _resampled(signers),
     }
     return about_fusion(results, model.runs)
 
@@ -473,13 +494,16 @@ def compare_runs(
     refuse_other_splits(runs, manifest)
     measured = measure(runs, manifest, split, None)
     hits_SN = measured.hits_SN()
+    signers = [record.signer for record in measured.records]
     best = int(hits_SN.mean(axis=1).argmax())
     rows = [
         {
             **describe_run(run),
-            "top1": proportion(hits_SN[s], seed),
+            "top1": proportion(hits_SN[s], signers, seed),
             "n_missing": len(measured.records) - (len(own.records) if (own := measured.alone[s]) else 0),
-            "difference": paired_difference(hits_SN[s], hits_SN[best], seed=seed) if s != best else None,
+            "difference": paired_difference(hits_SN[s], hits_SN[best], signers=signers, seed=seed)
+            if s != best
+            else None,
         }
         for s, run in enumerate(runs)
     ]
@@ -489,6 +513,7 @@ def compare_runs(
         "split": {"name": split, **runs[0].checkpoint.split, **(about or {})},
         "n_clips": len(measured.records),
         "streams": sorted(rows, key=lambda row: -row["top1"]["value"]),
+        "interval": _resampled(signers),
     }
 
 

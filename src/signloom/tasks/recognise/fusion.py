@@ -29,13 +29,10 @@ import numpy as np
 
 from signloom.errors import InputError
 from signloom.metrics.classification import (
-    LEVEL,
-    RESAMPLES,
     check_scores,
     fit_temperature,
     log_softmax,
     negative_log_likelihood,
-    percentile_interval,
 )
 
 SHRINKAGES = (math.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
@@ -167,46 +164,6 @@ def on_labels(logits_NK: np.ndarray, own: Sequence[str], labels: Sequence[str]) 
     place = {label: k for k, label in enumerate(labels)}
     found[:, [place[label] for label in own]] = log_p_NK
     return log_softmax(found) if len(found) else found
-
-
-def paired_difference(
-    hits_N: np.ndarray,
-    other_N: np.ndarray,
-    *,
-    groups: Sequence[Any] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> dict[str, Any]:
-    """How much more often ``hits_N`` is true than ``other_N`` on the same clips: ``value``, ``low``, ``high``.
-
-    The interval is a percentile bootstrap over clips, each drawn with both its answers. Where no clip tells the two
-    apart, the exact binomial bound on the share of such clips stands in. With ``groups`` (one per clip: its signer or
-    fold) whole groups are drawn and the value is the mean over groups; fewer than two give no interval.
-    """
-    gain_N = np.asarray(hits_N, np.int64) - np.asarray(other_N, np.int64)
-    n, rng = len(gain_N), np.random.default_rng(seed)
-    if not n:
-        raise InputError("fusion: no clips to compare on")
-    low: float | None
-    high: float | None
-    if groups is not None:
-        _, index_N = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
-        mean_G = np.bincount(index_N, weights=gain_N) / np.bincount(index_N)
-        low = high = None
-        if len(mean_G) > 1:
-            drawn = mean_G[rng.integers(0, len(mean_G), size=(resamples, len(mean_G)))].mean(axis=1)
-            low, high = percentile_interval(drawn, level)
-        return {"value": float(mean_G.mean()), "low": low, "high": high, "n_groups": len(mean_G)}
-    won, lost = int((gain_N > 0).sum()), int((gain_N < 0).sum())
-    if won + lost == 0:
-        high = 1 - ((1 - level) / 2) ** (1 / n)
-        low = -high
-    else:
-        # Drawing n clips with replacement and counting wins and losses is one multinomial draw.
-        drawn = rng.multinomial(n, [won / n, lost / n, 1 - (won + lost) / n], size=resamples)
-        low, high = percentile_interval((drawn[:, 0] - drawn[:, 1]) / n, level)
-    return {"value": (won - lost) / n, "low": low, "high": high, "won": won, "lost": lost}
 
 
 # Small parts ----------------------------------------------------------------------------------------------------------

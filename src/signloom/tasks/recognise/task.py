@@ -13,7 +13,7 @@ import numpy as np
 from signloom.data.corpus import Corpus
 from signloom.data.splits import read_split
 from signloom.errors import InputError, LeakError, MissingExtraError
-from signloom.metrics.classification import fit_temperature
+from signloom.metrics.classification import fit_temperature, row_blocks
 from signloom.models import ARCHITECTURES, build
 from signloom.tasks.recognise import losses
 from signloom.tasks.recognise.data import TEACHER, RecogniseData, read_corpus
@@ -235,9 +235,12 @@ def validation_score(logits_NK: np.ndarray, label_N: np.ndarray) -> dict[str, fl
 
     Accuracy decides; on the plateau of small validation sets the likelihood breaks ties.
     """
-    shifted = logits_NK - logits_NK.max(1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    nll = float(-log_p[np.arange(len(label_N)), label_N].mean())
+    own_N = np.empty(len(label_N), logits_NK.dtype)
+    for rows in row_blocks(logits_NK):
+        shifted = logits_NK[rows] - logits_NK[rows].max(1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        own_N[rows] = log_p[np.arange(len(log_p)), label_N[rows]]
+    nll = float(-own_N.mean())
     top1 = float((logits_NK.argmax(1) == label_N).mean())
     return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
 
