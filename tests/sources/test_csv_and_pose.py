@@ -99,10 +99,12 @@ def test_splits_ranges_and_other_columns(tree):
         "clips/a.mp4,hi,Training,0,30,25,good\nclips/a.mp4,bye,valid,30,,25,\n",
     )
     first, second = read_csv(path)
-    assert (first.split, first.first_frame, first.end_frame, first.fps) == ("train", 0, 30, 25.0)
-    assert dict(first.extra) == {"mood": "good"}
-    assert (second.split, second.first_frame, second.end_frame) == ("val", 30, None)
+    assert (first.split, first.start_s, first.end_s, first.fps) == ("train", None, 1.2, 25.0)
+    assert dict(first.extra) == {"mood": "good", "first_frame": "0", "end_frame": "30", "fps": "25"}
+    assert (second.split, second.start_s, second.end_s) == ("val", 1.2, None)
     assert first.id != second.id
+    first, second = read_csv(path, rate="file")
+    assert [(r.first_frame, r.end_frame, r.timed) for r in (first, second)] == [(0, 30, False), (30, None, False)]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,13 @@ def test_splits_ranges_and_other_columns(tree):
         ("video,label\n", {}, "a header and no rows"),
         ("video,label\nclips/a.mp4,hi,there\nclips/b.mp4,x\n", {}, "line 2 has 3 cells where most have 2"),
         ("video,label,label\nclips/a.mp4,x,y\n", {}, "'label' stands more than once"),
-        ("video,label,first_frame\nclips/a.mp4,x,soon\n", {}, "line 2: first_frame is 'soon'"),
-        ("video,label,split\nclips/a.mp4,x,holdout\n", {}, "line 2: split 'holdout' is not known"),
+        (
+            "video,label,first_frame,end_frame\nclips/a.mp4,x,0,9\nclips/b.mp4,x,soon,9\n",
+            {},
+            "line 3: 'soon' is no end",
+        ),
+        ("video,label,split\nclips/a.mp4,x,test\nclips/b.mp4,x,held\n", {}, "line 3: split 'held' is not known"),
+        ("video,label,fps\nclips/a.mp4,x,25\nclips/b.mp4,x,0\n", {}, "line 3: fps is '0'"),
         (
             "video,label\nclips/a.mp4,x\n",
             {"columns": "label=sign"},

@@ -64,9 +64,10 @@ def test_whole_videos_get_their_frame_range_and_box(tree, wlasl_json):
     root = tree("raw/AbCdEfGhI_-.mp4", "raw/00001.mp4")
     corpus = read_wlasl(root)
     whole, cut, rest = corpus.records
-    assert (whole.first_frame, whole.end_frame, whole.fps) == (0, None, None)
-    assert (cut.first_frame, cut.end_frame, cut.fps) == (50, 100, 25.0)  # 1-based inclusive → 0-based half-open
-    assert (rest.first_frame, rest.end_frame) == (100, None)  # −1 is the end
+    assert not whole.timed
+    assert (cut.start_s, cut.end_s) == (2.0, 4.0)  # frames 51 to 100, counted from 1 at 25 frames/s
+    assert (rest.start_s, rest.end_s) == (4.0, None)  # −1 is the end
+    assert (cut.extra["source_frames"], cut.extra["source_fps"]) == ([50, 100], 25.0)
     assert cut.streams["video"] == "raw/AbCdEfGhI_-.mp4"
     assert cut.box_px == (10, 20, 110, 220)
     assert (cut.label, cut.signer, cut.source, cut.split) == ("book", "7", "AbCdEfGhI_-", "val")
@@ -81,7 +82,11 @@ def test_files_named_by_video_id_are_cut_already_so_the_range_is_kept_aside(tree
     assert record.extra["source_frames"] == [50, 100]
     assert "already_cut=no" in " ".join(read_wlasl(root).meta["notes"])
     (forced,) = read_wlasl(root, already_cut="no", boxes="no").records
-    assert (forced.first_frame, forced.end_frame, forced.box_px) == (50, 100, None)
+    assert (forced.start_s, forced.end_s, forced.box_px) == (2.0, 4.0, None)
+    (forced,) = read_wlasl(root, already_cut="no", rate="file").records
+    assert (forced.first_frame, forced.end_frame, forced.timed) == (50, 100, False)
+    (forced,) = read_wlasl(root, already_cut="no", rate="50").records
+    assert (forced.start_s, forced.end_s) == (1.0, 2.0)
 
 
 def test_the_json_file_itself_and_the_first_glosses(tree, wlasl_json):
@@ -108,7 +113,8 @@ def test_nslt_subsets_take_their_names_from_the_class_list(tree, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frame_start": 0}, "frame_start 0"),
+        ({"frame_start": -1}, "frame_start -1"),
+        ({"fps": 0}, "fps is '0'"),
         ({"frame_start": 10, "frame_end": 5}, "frame_start 10, frame_end 5"),
         ({"split": "holdout"}, "split 'holdout'"),
         ({"bbox": [5, 5, 5, 9]}, "bbox"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,10 @@ def _recognise(root: Path) -> tuple[str, str, Path, dict[str, Any]]:
     if root.is_file():
         return _recognise_file(root)
     names = {p.name for p in root.iterdir()}
-    json_files = sorted(n for n in names if re.fullmatch(r"(WLASL.*|nslt_\d+)\.json", n))
-    if len(json_files) == 1:
-        return "wlasl", f"it holds {json_files[0]}", root, {}
+    from signloom.sources.wlasl import lists_in
+
+    if wlasl := [path for paths in lists_in(root) for path in paths]:
+        return "wlasl", f"it holds {wlasl[0].relative_to(root)}", root, {}
     if any((root / n).is_file() and _is_chalearn(root / n) for n in ("train.txt", "train_list.txt", "IsoGD_train.txt")):
         return "chalearn", "it holds a list with lines 'rgb.avi depth.avi class'", root, {}
     if "SignList_ClassId_TR_EN.csv" in names or any(
@@ -129,7 +130,8 @@ def _recognise(root: Path) -> tuple[str, str, Path, dict[str, Any]]:
 
     files = list_media(root).files
     if not files:
-        if next(root.rglob("*.csv.gz"), None) is not None:
+        if tables := [str(p.relative_to(root)) for p in root.rglob("*.csv.gz")]:
+            _ask_about(root, tables, "dgs_landmarks")
             return "dgs_landmarks", "it holds .csv.gz tables and no video", root, {}
         raise InputError(
             f"there is no video or .pose file below '{root}'; known sources: {', '.join(SOURCES)} (--source)"
@@ -137,15 +139,31 @@ def _recognise(root: Path) -> tuple[str, str, Path, dict[str, Any]]:
     if all(re.search(r"(^|/)\d{3}_\d{3}_\d{3}\.[^./]+$", f) for f in files):
         return "lsa64", "all names are sign_person_repetition", root, {}
     if all(f.endswith(".pose") for f in files) and ("index.csv" in names or all(f.count("/") != 1 for f in files)):
-        return "pose", "it holds .pose files" + (" and an index.csv" if "index.csv" in names else ""), root, {}
+        if "index.csv" in names:
+            return "pose", "it holds .pose files and an index.csv", root, {}
+        _ask_about(root, files, "pose")
+        return "pose", "it holds .pose files: each one's folder is its label", root, {}
     at_depth = sum(f.count("/") == 1 for f in files)
     if at_depth >= 0.9 * len(files):
+        _ask_about(root, [f for f in files if f.count("/") == 1], "folder")
         return "folder", "its clips lie at <label>/<file>", root, {}
     raise InputError(
         f"'{root}': cannot tell which part of a path is the sign; {len(files)} clips, the first is '{files[0]}'. "
         f"Say it with a pattern, e.g. --pattern '{suggest_pattern(files)}', or name a source (--source "
         f"{', '.join(SOURCES)})"
     )
+
+
+def _ask_about(root: Path, files: Sequence[str], source: str) -> None:
+    """Raises InputError where the folders that would be the labels of ``files`` hardly are, saying how to go on."""
+    from signloom.sources.tree import suggest_pattern, why_not_signs
+
+    labels = {f.split("/")[-2] for f in files if "/" in f}
+    if labels and (why := why_not_signs(labels)) is not None:
+        raise InputError(
+            f"'{root}': are the folders the signs? {why}. If they are, say --source {source}; else say what a path "
+            f"means, e.g. --pattern '{suggest_pattern(files)}', or give the table that tells of the clips"
+        )
 
 
 def _recognise_file(path: Path) -> tuple[str, str, Path, dict[str, Any]]:

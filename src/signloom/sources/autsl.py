@@ -60,7 +60,7 @@ def read_autsl(
         for line, row in zip(table.lines, table.rows):
             found = _NAME.match(row[0])
             if len(row) != 2 or not found or not row[1].isdigit():
-                if line == 1:
+                if line == table.lines[0] and not found and not row[-1].isdigit():
                     continue  # some copies have a header
                 raise InputError(f"'{file}' line {line} is {','.join(row)!r}; wanted signerN_sampleM,class")
             signer, take = found.groups()

@@ -30,6 +30,7 @@ import numpy as np
 
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError, MediaError
+from signloom.sources.listing import unique_ids
 
 if TYPE_CHECKING:
     from pose_format import Pose
@@ -68,7 +69,7 @@ def read_dgs_landmarks(root: str | Path) -> Manifest:
                 fps=FPS,
             )
         )
-    return Manifest(tuple(records), root, {"name": "dgs_landmarks", "source": "dgs_landmarks"})
+    return Manifest(unique_ids(records), root, {"name": "dgs_landmarks", "source": "dgs_landmarks"})
 
 
 def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:

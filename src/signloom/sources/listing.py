@@ -11,6 +11,7 @@ from typing import Any
 
 from signloom.data.manifest import Record, clip_id
 from signloom.errors import InputError
+from signloom.sources.spelling import Finder, nfc
 
 VIDEO_SUFFIXES = frozenset(
     f".{s}"
@@ -147,7 +148,11 @@ def records_of(files: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Record, 
 
 
 def unique_ids(records: Sequence[Record]) -> tuple[Record, ...]:
-    """The same records with repeated ids numbered (``…-2``, ``…-3``) in order."""
+    """The same records with repeated ids numbered (``…-2``, ``…-3``) in order.
+
+    What is written the same is the same: labels, signers and recordings have one Unicode form (NFC).
+    """
+    records = [_composed(record) for record in records]
     taken = {r.id for r in records}
     counts: Counter[str] = Counter()
     out = []
@@ -162,6 +167,14 @@ def unique_ids(records: Sequence[Record]) -> tuple[Record, ...]:
             taken.add(name)
         out.append(record if name == record.id else replace(record, id=name))
     return tuple(out)
+
+
+def _composed(record: Record) -> Record:
+    texts = {name: getattr(record, name) for name in ("label", "signer", "source")}
+    changed: dict[str, Any] = {
+        name: nfc(text) for name, text in texts.items() if text is not None and nfc(text) != text
+    }
+    return replace(record, **changed) if changed else record
 
 
 def split_name(text: str, where: str) -> str:
@@ -182,25 +195,38 @@ class Wanted:
 
 
 def present(
-    wanted: Sequence[Wanted], root: Path, *, keep_missing: bool, what: str, listing: Sequence[str] | None = None
+    wanted: Sequence[Wanted],
+    root: Path,
+    *,
+    keep_missing: bool,
+    what: str,
+    listing: Sequence[str] | None = None,
+    numbers: bool = False,
 ) -> tuple[tuple[Record, ...], dict[str, Any]]:
     """Keep the entries whose file is there, and say which share of the published lists that is.
 
-    Returns the records and header entries ``published`` ({split: {"listed": n, "present": m}}) and ``missing``
-    ({"count": n, "first": […]}). With ``keep_missing`` entries without a file stay, pointing to their first place.
+    Returns the records and header entries ``published`` ({split: {"listed": n, "present": m}}), ``missing``
+    ({"count": n, "first": […]}) and ``notes``. With ``keep_missing`` entries without a file stay, pointing to their
+    first place. Where no ``listing`` says what is there, files are found as :class:`Finder` does, with ``numbers``.
     Raises InputError when no file is there at all.
     """
     here = set(listing) if listing is not None else None
+    finder = Finder(root, numbers=numbers)
+    places: list[str | None] = []
+    for entry in wanted:
+        spelled = (finder.find(p) for p in entry.places) if here is None else (p for p in entry.places if p in here)
+        places.append(next((p for p in spelled if p is not None), None))
+    # A file that the list names itself is no other's that lost its zeros.
+    named = {p for entry in wanted for p in entry.places} & set(finder.padded.values())
+    for name in [n for n, file in finder.padded.items() if file in named]:
+        file = finder.padded.pop(name)
+        places = [None if p == file and name in e.places else p for p, e in zip(places, wanted)]
     records, missing = [], []
     listed: Counter[str] = Counter()
     found: Counter[str] = Counter()
-    for entry in wanted:
+    for entry, place in zip(wanted, places):
         split = entry.record.split or "all"
         listed[split] += 1
-        if here is not None:
-            place = next((p for p in entry.places if p in here), None)
-        else:
-            place = next((p for p in entry.places if os.path.lexists(root / p)), None)
         if place is None:
             missing.append(entry.places[0])
             if not keep_missing:
@@ -217,6 +243,8 @@ def present(
     meta: dict[str, Any] = {"published": {s: {"listed": listed[s], "present": found[s]} for s in sorted(listed)}}
     if missing:
         meta["missing"] = {"count": len(missing), "first": missing[:NAMED_AT_MOST]}
+    if notes := finder.notes():
+        meta["notes"] = notes
     return unique_ids(records), meta
 
 
@@ -247,6 +275,8 @@ def collect_files(arguments: Sequence[str]) -> list[Path]:
             some = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
         elif path.exists() or path.is_symlink():
             some = [path]
+        elif (spelled := Finder(Path()).find(argument)) is not None:
+            some = [Path(spelled)]
         else:
             some = sorted(Path(p) for p in glob.glob(argument, recursive=True))
         if not some:

@@ -8,7 +8,7 @@ from typing import Any
 from signloom.data.manifest import Manifest
 from signloom.errors import InputError
 from signloom.sources.csv_table import read_csv
-from signloom.sources.listing import POSE_SUFFIXES, list_media, records_of
+from signloom.sources.listing import NAMED_AT_MOST, POSE_SUFFIXES, list_media, records_of
 
 INDEX = "index.csv"
 
@@ -32,7 +32,7 @@ def read_pose_files(root: str | Path, *, index: str | None = None, label: str | 
         other = [p for p in listing.files if p not in listed]
         meta: dict[str, Any] = {**corpus.meta, "name": root.resolve().name, "source": "pose"}
         if other:
-            meta["unmatched"] = {"count": len(other), "first": other[:50]}
+            meta["unmatched"] = {"count": len(other), "first": other[:NAMED_AT_MOST]}
         return Manifest(corpus.records, root, meta)
     if index is not None:
         raise InputError(f"there is no table '{table}'")

@@ -12,6 +12,7 @@ from typing import Any
 from signloom.data.manifest import Manifest
 from signloom.errors import InputError
 from signloom.sources.listing import MEDIA_SUFFIXES, NAMED_AT_MOST, SPLIT_NAMES, list_media, records_of, split_name
+from signloom.sources.spelling import nfc
 
 KNOWN = ("label", "signer", "take", "source", "split")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -70,7 +71,7 @@ class Pattern:
     def parse(cls, text: str) -> Pattern:
         """Compile ``text``. Raises InputError naming what is wrong with it."""
         wanted = f"wanted something like '{{signer}}/{{label}}/{{take}}.mp4', got '{text}'"
-        body = text.replace("\\", "/").strip().removeprefix("./").strip("/")
+        body = nfc(text).replace("\\", "/").strip().removeprefix("./").strip("/")
         if not _PLACEHOLDER.search(body):
             raise InputError(f"the pattern has no placeholder; {wanted}")
         names = _PLACEHOLDER.findall(body)
@@ -103,6 +104,7 @@ class Pattern:
 
     def match(self, path: str) -> dict[str, str] | None:
         """The placeholders' texts for a relative path, or None when it does not fit."""
+        path = nfc(path)
         found = self.strict.fullmatch(path) or self.loose.fullmatch(path)
         return found.groupdict() if found else None
 
@@ -180,6 +182,30 @@ def suggest_pattern(files: Iterable[str]) -> str | None:
     return "/".join([*roles, "{take}" + ending])
 
 
+PERSON = re.compile(r"(?i)(user|signer|person|subject|subj|actor|speaker|participant|s|p|n)[-_ ]?\d+")
+_HOLDS_ALL = frozenset(
+    f"{kind}{end}"
+    for kind in ("video", "clip", "file", "recording", "pose", "dataset", "raw_video", "input", "output", "download")
+    for end in ("", "s")
+) | {"data", "media", "footage", "raw"}
+
+
+def why_not_signs(names: Iterable[str]) -> str | None:
+    """Why folders of these names are hardly signs, in words; None where they may be.
+
+    They hold all clips together (``videos``), divide them (``train``, ``test``), or name who signs (``user03``).
+    """
+    names = sorted(set(names))
+    few = ", ".join(f"'{n}'" for n in names[:4]) + (" …" if len(names) > 4 else "")
+    if all(n.lower() in _HOLDS_ALL for n in names):
+        return f"{few} is hardly a sign"
+    if sum(n.lower() in SPLIT_NAMES for n in names) > (len(names) > 1):
+        return f"{few} look like splits, not signs"
+    if all(PERSON.fullmatch(n) for n in names):
+        return f"{few} look like signers, not signs"
+    return None
+
+
 def _separators(path: str) -> str:
     stem = os.path.splitext(os.path.basename(path))[0]
     found = [c for c in "_- " if c in stem]
@@ -189,7 +215,6 @@ def _separators(path: str) -> str:
 def _role(names: set[str], taken: list[str]) -> str:
     if "{split}" not in taken and all(n.lower() in SPLIT_NAMES for n in names):
         return "{split}"
-    person = re.compile(r"(?i)(user|signer|person|subject|subj|actor|speaker|participant|s|p|n)[-_ ]?\d+")
-    if "{signer}" not in taken and all(person.fullmatch(n) for n in names):
+    if "{signer}" not in taken and all(PERSON.fullmatch(n) for n in names):
         return "{signer}"
     return "{*}"
