@@ -17,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import contextlib
 import hashlib
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -225,6 +226,51 @@ def hashes(folder: Path, *leave_out: str) -> dict[str, str]:
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name not in leave_out
     }
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """``tiny_disk(n)``: a folder on a disk of ``n`` bytes; ``.grow()`` makes room.
+
+    A file system of its own where this process may mount one; else a limit on how large files get, which the system
+    refuses in the same place.
+    """
+    folder = tmp_path / "tiny disk"
+    folder.mkdir()
+    disks = []
+
+    def make(n_bytes: int) -> TinyDisk:
+        disks.append(TinyDisk(folder, n_bytes))
+        return disks[0]
+
+    yield make
+    for disk in disks:
+        disk.remove()
+
+
+class TinyDisk:
+    def __init__(self, folder: Path, n_bytes: int):
+        self.folder = folder
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(folder)]
+        try:
+            self.mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        except OSError:
+            self.mounted = False
+        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if not self.mounted:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, self.limits[1]))
+
+    def grow(self) -> None:
+        if self.mounted:
+            subprocess.run(["mount", "-o", "remount,size=256m", str(self.folder)], check=True)
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+
+    def remove(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.folder)], check=True)
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
 
 
 @pytest.fixture(scope="session")

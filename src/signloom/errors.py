@@ -7,7 +7,8 @@
     ├── MediaError                   a media file that cannot be read: ``reason`` says which kind of broken
     ├── LeakError                    a split that lets training see what it will be tested on
     ├── CheckpointError              a checkpoint that cannot be loaded, or does not fit the corpus
-    └── DivergedError                training no longer gives gradients that are finite
+    ├── DivergedError                training no longer gives gradients that are finite
+    └── MachineError                 a full disk, a quota, a folder that may not be written: no clip is to blame
 
 A message says what, where, got against wanted, and the next step.
 """
@@ -55,3 +56,9 @@ class CheckpointError(SignloomError):
 
 class DivergedError(SignloomError):
     """Training no longer gives gradients that are finite."""
+
+
+class MachineError(SignloomError):
+    """The machine cannot go on: its disk is full or read-only, say. Ends a run whose items could each fail alone."""
+
+    exit_code = 4

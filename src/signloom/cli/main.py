@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import signloom
-from signloom.errors import SignloomError
+from signloom.errors import InputError, MachineError, SignloomError
+from signloom.runtime.machine import cannot_use, machine_fault
+from signloom.runtime.text import plain
 
 VERBS = {
     "demo": "the whole tour on a corpus it makes itself, in a few minutes",
@@ -34,14 +38,22 @@ examples:
   signloom recognise videos/ --pattern '{signer}/{label}/{take}.mp4' --out runs/mine
   signloom predict runs/mine/model new_clip.mp4
 
-`signloom VERB --help` explains a verb. Exit codes: 0 done, 1 failed, 2 bad input, 3 done but some clips failed."""
+`signloom VERB --help` explains a verb. Exit codes: 0 done, 1 failed, 2 bad input, 3 done but some clips failed,
+4 stopped by the machine (a full disk, say)."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with the arguments as any other error is told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}. See: {self.prog} --help")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in arguments if not a.startswith("-")), None)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="signloom",
         description="From footage of people signing to working software.",
         epilog=EXAMPLES,
@@ -54,15 +66,40 @@ def main(arguments: list[str] | None = None) -> int:
         if name == verb:  # only the verb that runs is imported, so that --help is instant
             module = import_module(f"signloom.cli.{name}")
             module.add_arguments(sub)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that are not UTF-8, terminals that are not
     try:
         options = parser.parse_args(arguments)
         return module.run(options)
-    except SignloomError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `signloom … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    except (SignloomError, OSError, MemoryError, RuntimeError) as error:
+        told = _told(error)
+        if told is None:
+            raise
+        print(f"error: {plain(str(told), keep=chr(10))}", file=sys.stderr)
+        return told.exit_code
+
+
+def _told(error: Exception) -> SignloomError | None:
+    """``error`` as one that a user can act on; None where it is a fault of signloom's own."""
+    if isinstance(error, SignloomError):
+        return error
+    if isinstance(error, OSError):
+        return machine_fault(error) or cannot_use(error)
+    # PyTorch's are RuntimeErrors: an OutOfMemoryError on a GPU, one of "DefaultCPUAllocator" on a processor.
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    ):
+        return MachineError(
+            "the memory is used up. What is done is kept; give the same command again with smaller batches "
+            "(--batch-size), smaller pictures or fewer --workers"
+        )
+    return None

@@ -86,10 +86,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _write_sheet(takes, file: Path) -> None:
-    from signloom.media import import_cv2
-    from signloom.runtime.atomic import atomic_write
+    from signloom.media import write_picture
     from signloom.synthetic.corpus import contact_sheet
 
-    picture = contact_sheet(takes)
-    with atomic_write(file) as tmp:
-        import_cv2().imwrite(str(tmp), picture[..., ::-1])
+    write_picture(file, contact_sheet(takes))

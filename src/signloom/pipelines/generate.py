@@ -21,6 +21,7 @@ from signloom.errors import InputError, MediaError, MissingStreamError, Signloom
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
+from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
 from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.sources.listing import collect_files
@@ -265,7 +266,7 @@ class _Drive:
 
 def _paint_into(record: Record, out: Path, job: _Job, quiet: bool) -> dict[str, Any]:
     mark = fingerprint_hash(_driving_content(record), *job.shaped_by(record))
-    file = out / f"{record.id}-{mark}.mp4"
+    file = out / f"{file_name(record.id)}-{mark}.mp4"
     if file.exists():
         info = media.probe(file)
         about = {"n_frames": info.n_frames, "fps": info.fps}

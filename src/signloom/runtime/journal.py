@@ -2,51 +2,68 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from signloom.errors import InputError
+from signloom.errors import MachineError
+from signloom.runtime.atomic import remove_unfinished
+from signloom.runtime.locks import hold
+from signloom.runtime.machine import cannot_write
+from signloom.runtime.text import json_line
 
 
 @contextmanager
 def open_journal(path: Path | None) -> Iterator[tuple[Mapping[str, dict], Callable[[dict], None]]]:
+    """What the journal at ``path`` knows, by id, and how to add a row. Without a path: nothing, and nowhere.
+
+    Raises InputError when another process holds it, MachineError where it cannot be written or was removed.
+    """
     if path is None:
         yield {}, lambda row: None
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            message = (
-                f"'{path.parent}' is being written by another signloom process; wait for it or choose another --out"
-            )
-            raise InputError(message) from error
-        for left_over in path.parent.rglob(".tmp-*"):
-            left_over.unlink(missing_ok=True)  # only now: whoever holds the journal may be writing them
-        known: dict[str, dict] = {}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115 - closed below; a row is there once it is written
+    except OSError as error:
+        raise cannot_write(error, path) or error from error
+    with file:
+        hold(file.fileno(), path.parent)
+        remove_unfinished(path.parent)  # only now: whoever holds the journal may be writing them
         file.seek(0)
-        whole = 0
-        for line in file:
-            try:
-                row = json.loads(line)
-                known[row["id"]] = row
-            except (ValueError, KeyError, TypeError):
-                break  # torn by a kill in mid-write: this row and what follows is done again
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
+        known, whole = _whole_rows(file.read())
         file.truncate(whole)
 
         def write(row: dict) -> None:
-            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            file.flush()
+            rest = json_line(row).encode() + b"\n"
+            try:
+                if not os.fstat(file.fileno()).st_nlink:
+                    raise MachineError(f"'{path}' was removed while it was written: is '{path.parent}' still there?")
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError as error:
+                raise cannot_write(error, path) or error from error
 
         try:
             yield known, write
+        except BaseException:
+            remove_unfinished(path.parent)  # workers were stopped in mid-write, and the room may be needed
+            raise
         finally:
             os.fsync(file.fileno())
+
+
+def _whole_rows(content: bytes) -> tuple[dict[str, dict], int]:
+    """The rows by id, and how many bytes they take: one torn by a kill in mid-write, and what follows, is left out."""
+    known: dict[str, dict] = {}
+    whole = 0
+    for line in content.split(b"\n")[:-1]:
+        try:
+            row = json.loads(line)
+            known[row["id"]] = {"id": row["id"], "stamp": row["stamp"], "value": row["value"]}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            break
+        whole += len(line) + 1
+    return known, whole

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from signloom.errors import InputError
+from signloom.runtime.machine import cannot_write
+from signloom.runtime.text import plain
+
+LOCK_FILE = ".lock"
+"""What is locked where a disk cannot lock folders (NFS wants a file opened for writing)."""
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` (made if need be) for this process; it is free again when the process ends, however it ends.
 
-    Raises InputError when another process holds it.
+    Raises InputError when another process holds it or ``folder`` is a file, MachineError where it may not be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            if not hold(handle, folder):
+                handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+                stack.callback(os.close, handle)
+                if not hold(handle, folder):
+                    said = f"note: the disk of '{folder}' has no locks; see that no other signloom process writes there"
+                    print(plain(said), file=sys.stderr)
         except OSError as error:
-            raise InputError(
-                f"'{folder}' is being written by another signloom process; wait for it or choose another --out"
-            ) from error
+            raise cannot_write(error, folder) or error from error
         yield
-    finally:
-        os.close(handle)
+
+
+def hold(handle: int, folder: Path) -> bool:
+    """Lock an open file or folder; False where its disk cannot. Raises InputError when another process holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            return False
+        raise InputError(
+            f"'{folder}' is being written by another signloom process; wait for it or choose another folder (another "
+            "--out or --cache)"
+        ) from error
+    return True

@@ -1,10 +1,11 @@
 """Map a function over the clips of a corpus: in parallel, resumable, and safe from any single clip.
 
 Every clip runs in a worker process that can be killed. A clip that raises, hangs, or takes its worker down becomes a
-failed :class:`Outcome` with a reason; the rest goes on. Finished clips are written to a journal as they end, so that
-a killed run continues where it was. Functions write their own output files atomically (:func:`atomic_write`), under
-names made from the clip's id and :func:`fingerprint_hash` of everything that shapes them, so that a second attempt
-gives the same bytes in the same place.
+failed :class:`Outcome` with a reason; the rest goes on. What is the machine's fault and no clip's (a full disk) ends
+the run. Finished clips are written to a journal as they end, so that a killed run continues where it was. Functions
+write their own output files atomically (:func:`atomic_write`), under names made from the clip's id (:func:`file_name`)
+and :func:`fingerprint_hash` of everything that shapes them, so that a second attempt gives the same bytes in the same
+place.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from signloom.errors import InputError, MediaError, MissingExtraError, SignloomError
+from signloom.errors import InputError, MachineError, MediaError, MissingExtraError, SignloomError
 from signloom.runtime.journal import open_journal
+from signloom.runtime.machine import machine_fault
 from signloom.runtime.progress import Progress
 
 
@@ -46,6 +49,9 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return self.reason is None
+
+
+Results = Generator[tuple[Job, Outcome | MachineError | MissingExtraError], None, None]
 
 
 def default_workers() -> int:
@@ -75,8 +81,11 @@ def map_clips(
     ``timeout_s`` bounds one clip. ``ray_address`` runs the same map on a Ray cluster ("auto", "local" or an address;
     needs ``signloom[ray]``).
 
-    Raises InputError when ids repeat or another process holds the journal.
+    Raises InputError when ids repeat or another process holds the journal; MachineError when the disk is full, say, and
+    MissingExtraError for a library that is not installed: what is done by then stays in the journal.
     """
+    if (workers or 0) < 0 or not timeout_s > 0:
+        raise InputError(f"{title}: got {workers} workers and {timeout_s:g} s; expected 0 or more, and more than 0 s")
     ids = {task.id for task in tasks}
     if len(ids) != len(tasks):
         raise InputError(f"{len(tasks) - len(ids)} clip ids stand more than once; ids must be unique")
@@ -88,14 +97,17 @@ def map_clips(
                 outcomes[task.id] = Outcome(task.id, row["value"], reused=True)
         todo = [task for task in tasks if task.id not in outcomes]
         progress = Progress(title, total=len(tasks), done=len(outcomes), unit=unit, quiet=quiet)
+        stream: Results
         if ray_address is not None:
             stream = _ray_pool(function, todo, ray_address, timeout_s)
         elif workers == 0:
             stream = ((task, _call(function, task.id, task.args)) for task in todo)
         else:
             stream = _process_pool(function, todo, min(workers or default_workers(), max(len(todo), 1)), timeout_s)
-        with progress:
+        with progress, closing(stream):
             for task, outcome in stream:
+                if isinstance(outcome, SignloomError):
+                    raise outcome
                 outcomes[task.id] = outcome
                 if outcome.ok:
                     write({"id": task.id, "stamp": task.stamp, "value": outcome.value})
@@ -103,9 +115,14 @@ def map_clips(
     return [outcomes[task.id] for task in tasks]
 
 
-def _call(function: Callable[..., dict[str, Any]], clip: str, args: tuple[Any, ...]) -> Outcome:
+def _call(
+    function: Callable[..., dict[str, Any]], clip: str, args: tuple[Any, ...]
+) -> Outcome | MachineError | MissingExtraError:
+    """What became of one clip; an error where that is none of the clip's doing."""
     try:
         return Outcome(clip, function(*args))
+    except (MachineError, MissingExtraError) as error:
+        return error
     except MediaError as error:
         return Outcome(clip, reason=error.reason, message=str(error))
     except SignloomError as error:
@@ -113,6 +130,8 @@ def _call(function: Callable[..., dict[str, Any]], clip: str, args: tuple[Any, .
     except MemoryError:
         return Outcome(clip, reason="out-of-memory", message=f"clip '{clip}': the worker ran out of memory")
     except Exception as error:  # one bad clip never ends a run; whatever it was is reported in the clip's row
+        if (fault := machine_fault(error)) is not None:
+            return fault
         return Outcome(clip, reason="error", message=f"clip '{clip}': {type(error).__name__}: {error}")
 
 
@@ -149,7 +168,7 @@ class _Worker:
         self.deadline = time.monotonic() + timeout_s
         self.pipe.send((task.id, task.args))
 
-    def take(self) -> Outcome:
+    def take(self) -> Outcome | MachineError | MissingExtraError:
         assert self.task is not None
         try:
             return self.pipe.recv()
@@ -169,7 +188,7 @@ class _Worker:
         self.process.join(5)
 
 
-def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float) -> Iterator[tuple[Job, Outcome]]:
+def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float) -> Results:
     context = multiprocessing.get_context("spawn")  # fork would copy the parent's threads' locks
     waiting = iter(todo)
     pool: list[_Worker] = []
@@ -197,12 +216,13 @@ def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float)
                 worker = busy.pop(pipe)  # type: ignore[index]
                 task = worker.task
                 assert task is not None
+                outcome: Outcome | MachineError | MissingExtraError
                 if pipe in late:
                     message = f"clip '{task.id}' took longer than {timeout_s:g} s and was stopped"
                     outcome = Outcome(task.id, reason="timeout", message=message)
                 else:
                     outcome = worker.take()
-                if outcome.reason in ("timeout", "crashed"):
+                if isinstance(outcome, Outcome) and outcome.reason in ("timeout", "crashed"):
                     worker.stop()
                     pool.remove(worker)
                     worker = _Worker(context, function)
@@ -214,7 +234,7 @@ def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float)
             worker.stop()
 
 
-def _ray_pool(function, todo: Sequence[Job], address: str, timeout_s: float) -> Iterator[tuple[Job, Outcome]]:
+def _ray_pool(function, todo: Sequence[Job], address: str, timeout_s: float) -> Results:
     try:
         import ray
     except ImportError as error:

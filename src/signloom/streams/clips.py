@@ -16,6 +16,7 @@ from signloom.data.skeleton import joints_of
 from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.names import file_name
 from signloom.streams.pose import imported_fingerprint, seen_parts
 from signloom.streams.runner import Pushed, Runner
 
@@ -86,7 +87,7 @@ class _Filmed:
         content = media.content_hash(self.path)
         cut = (record.first_frame, record.end_frame, record.box_px)
         names = {
-            name: f"{name}/{record.id}-{fingerprint_hash(content, cut, fingerprints[name])}{stream.suffix}"
+            name: f"{name}/{file_name(record.id)}-{fingerprint_hash(content, cut, fingerprints[name])}{stream.suffix}"
             for name, stream in self.streams.items()
         }
         files = {name: self.out / path for name, path in names.items()}
@@ -189,7 +190,7 @@ def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str,
     if not any(seen.values()):
         raise MediaError(f"clip '{record.id}': '{path}' holds no point with confidence", reason="no-signer")
     cut = (record.first_frame, record.end_frame)
-    name = f"pose/{record.id}-{fingerprint_hash(content, cut, fingerprint)}.pose"
+    name = f"pose/{file_name(record.id)}-{fingerprint_hash(content, cut, fingerprint)}.pose"
     media.write_pose(out / name, pose)
     return {
         "streams": {"pose": name},
