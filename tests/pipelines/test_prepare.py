@@ -349,7 +349,7 @@ def test_a_corpus_is_never_prepared_into_itself(corpus, tmp_path):
 
 def test_a_second_process_is_refused_and_does_not_disturb_the_first(footage, tmp_path):
     (tmp_path / "frames").mkdir()
-    unfinished = [tmp_path / "frames" / ".tmp-1.mp4", tmp_path / ".tmp-2.jsonl"]
+    unfinished = [tmp_path / "frames" / ".tmp-k3_9x0ab.mp4", tmp_path / ".tmp-zz81fmtq.jsonl"]
     for path in unfinished:
         path.touch()
     manifest = of_files(footage, a=str(next(footage.rglob("*.mp4"))))

@@ -67,7 +67,7 @@ def test_killed_anywhere_it_ends_the_same(what, pose_corpus, painting_corpus, tm
         process.kill()
         assert not (killed / "run.json").exists()
     assert deaths == 3
-    (killed / ".tmp-left.pt").write_text("what a kill in mid-write leaves")
+    (killed / ".tmp-left0123.pt").write_text("what a kill in mid-write leaves")
     code, _, err = start(*command(killed), code=CODE).finish()
     assert code == 0, err
     assert figures(killed) == figures(undisturbed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -82,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.data.manifest import read_manifest
     from signloom.data.splits import apply_split, assign_split, folds, read_split, refuse_leaks, split_of, write_split
     from signloom.errors import InputError
+    from signloom.runtime.names import file_name
 
     manifest = read_manifest(args.corpus)
     if args.check is not None:
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             val_by=args.val_by or "clip",
             held_out=args.held_out,
         )
-        splits = {args.out / f"{number:02d}-{_file_name(f.name)}.json": f.manifest for number, f in enumerate(made)}
+        splits = {args.out / f"{number:02d}-{file_name(f.name)}.json": f.manifest for number, f in enumerate(made)}
     else:
         if args.out.is_dir():
             raise InputError(
@@ -185,6 +185,7 @@ def _print(summaries: list[dict[str, Any]], *, written: bool) -> None:
 
 def _read_lists(pairs: list[str]) -> dict[str, list[str]]:
     from signloom.errors import InputError
+    from signloom.runtime.text import lines_of
 
     out: dict[str, list[str]] = {}
     for pair in pairs:
@@ -192,12 +193,8 @@ def _read_lists(pairs: list[str]) -> dict[str, list[str]]:
         if not equals:
             raise InputError(f"--list: '{pair}' is not SPLIT=FILE, e.g. train=train.txt")
         try:
-            lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+            lines = lines_of(Path(file).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--list {split}: '{file}' cannot be read: {error}") from error
         out.setdefault(split, []).extend(line.strip() for line in lines if line.strip())
     return out
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name)

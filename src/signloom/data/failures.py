@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from signloom.runtime.atomic import atomic_write
+from signloom.runtime.text import json_line, lines_of
 
 FAILURES_FILE = "failures.jsonl"
 
@@ -16,12 +17,12 @@ def read_failures(corpus: Path) -> list[dict[str, str]]:
     file = corpus / FAILURES_FILE
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line) for line in lines_of(file.read_text(encoding="utf-8")) if line]
 
 
 def write_failures(corpus: Path, rows: Iterable[Mapping[str, str | None]]) -> Path:
     """Write ``rows`` as the corpus's list of failures, atomically; an empty one says that nothing failed."""
     file = corpus / FAILURES_FILE
     with atomic_write(file) as tmp:
-        tmp.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        tmp.write_text("".join(f"{json_line(row)}\n" for row in rows), encoding="utf-8")
     return file

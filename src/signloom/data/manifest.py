@@ -13,18 +13,19 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from signloom.data.manifest_fields import check_clip, check_header
 from signloom.errors import InputError, MissingStreamError
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.text import json_line, lines_of
 
 FORMAT = "signloom-manifest"
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.jsonl"
-SPLITS = ("train", "val", "test")
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in pixels."""
 
@@ -94,7 +95,6 @@ class Record:
         return root / self.streams[stream]
 
 
-_FIELDS = {f.name for f in fields(Record)}
 _DEFAULTS = asdict(Record(id=""))
 
 
@@ -204,9 +204,9 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     if not file.exists():
         raise InputError(f"no corpus at '{path}': '{file}' does not exist. {_what_else(file.parent)}")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = lines_of(file.read_text(encoding="utf-8-sig"))
         header = json.loads(lines[0]) if lines else {}
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"'{file}' is not a signloom manifest: {error}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f'\'{file}\' is not a signloom manifest: its first line lacks "format": "{FORMAT}"')
@@ -215,16 +215,17 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
             f"'{file}' has manifest version {header.get('version')!r}; this signloom reads {FORMAT_VERSION}"
         )
     records, seen = [], set()
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines, start=1):
         try:
+            if number == 1:
+                check_header(header)
+                continue
             row = json.loads(line)
-            unknown = sorted(set(row) - _FIELDS)
-            if unknown:
-                raise ValueError(f"unknown fields {unknown}; known are {sorted(_FIELDS)}")
+            check_clip(row)
             if row.get("box_px") is not None:
                 row["box_px"] = tuple(row["box_px"])
             record = Record(**row)
-        except (ValueError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"'{file}' line {number}: {error}") from error
         if record.id in seen:
             raise InputError(f"'{file}' line {number}: clip id '{record.id}' stands twice; ids must be unique")
@@ -247,7 +248,7 @@ def write_manifest(manifest: Manifest, folder: str | os.PathLike[str]) -> Path:
         raise InputError(f"clip ids must be unique; {len(twice)} stand more than once, first '{twice[0]}'")
     base = folder.resolve()
     old_root = manifest.root.resolve()
-    lines = [json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **manifest.meta}, ensure_ascii=False)]
+    lines = [json_line({"format": FORMAT, "version": FORMAT_VERSION, **manifest.meta})]
     for record in manifest.records:
         streams = {}
         for name, where in sorted(record.streams.items()):
@@ -256,7 +257,7 @@ def write_manifest(manifest: Manifest, folder: str | os.PathLike[str]) -> Path:
         row = asdict(replace(record, streams=streams))
         # Leaving defaults out keeps the file small and its diffs readable.
         row = {k: v for k, v in row.items() if k == "id" or v != _DEFAULTS[k]}
-        lines.append(json.dumps(row, ensure_ascii=False))
+        lines.append(json_line(row))
     file = folder / FILE_NAME
     with atomic_write(file) as tmp:
         tmp.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -278,7 +279,7 @@ def clip_id(parts: Iterable[str]) -> str:
     lossless = slugs == parts and all("_" not in p for p in parts)
     if lossless and len(slug.encode()) <= 120:
         return slug
-    mark = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=4).hexdigest()
+    mark = hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return f"{slug.encode()[:110].decode(errors='ignore')}-{mark}"
 
 

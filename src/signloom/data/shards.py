@@ -25,11 +25,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from signloom.data.manifest import SPLITS
+from signloom.data.manifest_fields import SPLITS
 from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.media import HeldFile
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.names import MOST_BYTES, file_name
+from signloom.runtime.text import json_line
 
 if TYPE_CHECKING:
     from signloom.data.corpus import ShardedClips
@@ -144,7 +146,8 @@ class Entry:
 
 def member_key(clip_id: str) -> str:
     """The name of a clip's members up to the suffix: its id, without the dots that would end the name too early."""
-    return re.sub(r"[^\w-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), clip_id)
+    key = re.sub(r"[^\w-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), clip_id)
+    return key if len(key.encode()) <= MOST_BYTES else file_name(key)  # its hash follows a "~", which no other key has
 
 
 def member_suffix(stream: str, file: str) -> str:
@@ -182,7 +185,7 @@ def write_shard(file: Path, entries: Sequence[Entry]) -> dict[str, Any]:
                 start = add(member_key(entry.id) + suffix, data)
                 members[suffix.split(".")[1]] = [suffix, start, size, _hash(data, 8)]
             about = {name: entry.about[name] for name in ("label", "n_frames")}
-            lines.append(json.dumps({"id": entry.id, **about, "members": members}, ensure_ascii=False) + "\n")
+            lines.append(json_line({"id": entry.id, **about, "members": members}) + "\n")
         index = "".join(lines).encode()
         index_at = out.tell()
         add(INDEX, index)
@@ -261,6 +264,9 @@ def read_shards(folder: str | os.PathLike[str]) -> Shards:
                 f"'{FORMAT}' version {FORMAT_VERSION}"
             )
         listed = {s: tuple(Shard(**row) for row in content["splits"].get(s, ())) for s in SPLITS}
+        outside = [row.file for rows in listed.values() for row in rows if Path(row.file).name != row.file]
+        if outside:
+            raise InputError(f"'{file}' lists '{outside[0]}', which does not lie beside it")
         shards = Shards(
             root,
             {split: rows for split, rows in listed.items() if rows},
@@ -308,7 +314,7 @@ class _Opened:
             index = b""
         if _hash(index, 16) != shard.index:
             raise self.fail(f"holds other clips than '{FILE_NAME}' says: the hash of its index differs", "decode-error")
-        self._lines = index.splitlines()
+        self._lines = index.split(b"\n")
 
     def clip(self, position: int) -> ShardClip:
         row = json.loads(self._lines[position])

@@ -29,7 +29,8 @@ from signloom.data.leaks import (
     refuse_leaks,
     root_parents,
 )
-from signloom.data.manifest import SPLITS, Manifest, Record
+from signloom.data.manifest import Manifest, Record
+from signloom.data.manifest_fields import SPLITS
 from signloom.errors import InputError, LeakError
 from signloom.runtime.atomic import write_json
 

@@ -18,6 +18,7 @@ from signloom.metrics.classification import macro_f1
 from signloom.metrics.folds import aggregate_runs
 from signloom.metrics.intervals import how_over_groups, paired_difference
 from signloom.runtime.atomic import write_json
+from signloom.runtime.names import file_name
 from signloom.tasks import task_of
 from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
 from signloom.tasks.recognise.fuse import (
@@ -68,10 +69,11 @@ def cross_validate(
     for number, fold in enumerate(folds):
         for seed in seeds:
             title = f"fold {number + 1}/{len(folds)} ({fold.name}) seed {seed}"
-            folder = out / fold.name / f"seed{seed}"
+            place = Path(file_name(fold.name), f"seed{seed}")
+            folder = out / place
             of_fold = given or Given()
             if of_fold.teacher is not None:
-                of_fold = replace(of_fold, teacher=of_fold.teacher / fold.name / f"seed{seed}")
+                of_fold = replace(of_fold, teacher=of_fold.teacher / place)
             checkpoint = train_run(
                 SplitManifest(fold.manifest, f"recipe '{recipe.name}'"),
                 task_of(recipe, of_fold),

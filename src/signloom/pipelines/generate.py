@@ -14,13 +14,13 @@ import numpy as np
 
 import signloom
 from signloom import media
-from signloom.data.failures import FAILURES_FILE, read_failures
+from signloom.data.failures import read_failures, write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, manifest_of_files, read_manifest, write_manifest
 from signloom.data.skeleton import PARTS, Joints, joints_of, resample
 from signloom.errors import InputError, MediaError, MissingStreamError, SignloomError
 from signloom.pipelines.prepare import Preparation, prepare_corpus
-from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
+from signloom.runtime.locks import locking_out
 from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
 from signloom.runtime.workers import Job, Outcome, map_clips
@@ -120,6 +120,7 @@ def read_inputs(arguments: Sequence[str], split: str | None = None) -> Manifest:
     return Manifest(tuple(records), Path.cwd(), {"name": "inputs"})
 
 
+@locking_out
 def generate_corpus(
     generator: GeneratorPredictor,
     manifest: Manifest,
@@ -168,8 +169,7 @@ def generate_corpus(
     bad = [{"id": o.id, "reason": o.reason, "message": o.message} for o in outcomes.values() if not o.ok]
     meta = {"name": out.resolve().name, "source": SOURCE, "failed": len(bad)}
     corpus = Manifest((*before, *records), out, meta)
-    with atomic_write(out / FAILURES_FILE) as tmp:
-        tmp.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in bad), encoding="utf-8")
+    write_failures(out, bad)
     if corpus.records:
         write_manifest(corpus, out)
     return corpus, [outcomes[r.id] for r in driven]

@@ -8,7 +8,6 @@ folders, with text burned in below the photograph. Here they become clips in the
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections import Counter
@@ -20,11 +19,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from signloom import media
-from signloom.data.failures import FAILURES_FILE
+from signloom.data.failures import write_failures
 from signloom.data.manifest import Manifest, Record, clip_id, write_manifest
 from signloom.errors import InputError, MediaError
-from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.locks import locking_out
 from signloom.runtime.progress import Progress
 from signloom.sources.pairs import Pair, PairList, list_pairs
 from signloom.streams.signer_crop import SignerCrop, shoulders_in_drawing, warp_drawing
@@ -149,6 +148,7 @@ class _Clip:
         return clip_id([folder.replace("_", "-"), f"{self.counted[0]}-{self.counted[1]}"])
 
 
+@locking_out
 def import_pairs(
     root: Path, out: Path, settings: PairImport, *, quiet: bool = False
 ) -> tuple[Manifest, list[dict[str, str]]]:
@@ -195,8 +195,7 @@ def import_pairs(
         for clip in clips:
             records += _records(clip, _write(clip, out, halves, box, size, made, progress), settings)
     _check_split(records, settings)
-    with atomic_write(out / FAILURES_FILE) as tmp:
-        tmp.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in failures), encoding="utf-8")
+    write_failures(out, failures)
     meta = {"name": root.resolve().name, "source": "pairs", "streams": made, "failed": len(failures)}
     corpus = Manifest(tuple(records), out, meta)
     write_manifest(corpus, out)

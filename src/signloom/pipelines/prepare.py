@@ -15,6 +15,7 @@ from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, w
 from signloom.data.stream import Stream
 from signloom.errors import InputError
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
+from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.streams import STREAMS, makeable, part_of, parts_to_ask_for, stream_type, streams_named
 from signloom.streams.clips import prepare_clip, start_of
@@ -86,6 +87,7 @@ def _listed(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: table.index(name) if name in STREAMS else len(table))
 
 
+@locking_out
 def prepare_corpus(
     manifest: Manifest,
     out: Path,

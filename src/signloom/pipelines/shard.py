@@ -13,7 +13,8 @@ import numpy as np
 
 from signloom.data.corpus import describe_corpus, split_hash_of
 from signloom.data.leaks import refuse_leaks
-from signloom.data.manifest import SPLITS, Manifest, Record
+from signloom.data.manifest import Manifest, Record
+from signloom.data.manifest_fields import SPLITS
 from signloom.data.shards import (
     FORMAT_VERSION,
     SPLIT_FILE,
@@ -29,6 +30,7 @@ from signloom.data.shards import (
 from signloom.data.splits import describe_split, split_of, write_split
 from signloom.errors import InputError, MediaError
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
+from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Job, map_clips
 from signloom.streams import STREAMS
 
@@ -38,6 +40,7 @@ _TOLD = ("id", "label", "signer", "source", "split", "parent", "n_frames", "fps"
 _CUT = ("first_frame", "end_frame", "box_px")  # of a prepared corpus, which has no ranges in seconds
 
 
+@locking_out
 def shard_corpus(
     manifest: Manifest,
     out: Path,

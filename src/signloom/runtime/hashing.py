@@ -12,7 +12,7 @@ from typing import Any
 def fingerprint_hash(*parts: Any) -> str:
     """A short hash of JSON-able ``parts``, the same on every machine."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def file_stamp(path: Path) -> str:

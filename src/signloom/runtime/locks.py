@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import inspect
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from signloom.errors import InputError
 from signloom.runtime.machine import cannot_write
 from signloom.runtime.text import plain
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOCK_FILE = ".lock"
 """What is locked where a disk cannot lock folders (NFS wants a file opened for writing)."""
@@ -22,8 +28,10 @@ LOCK_FILE = ".lock"
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` (made if need be) for this process; it is free again when the process ends, however it ends.
 
-    Raises InputError when another process holds it or ``folder`` is a file, MachineError where it may not be written.
+    A folder that was made and stayed empty, since what was asked for was refused, is removed again. Raises InputError
+    when another process holds it or ``folder`` is a file, MachineError where it may not be written.
     """
+    made = not folder.exists()
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +45,25 @@ def folder_lock(folder: Path) -> Iterator[None]:
                     print(plain(said), file=sys.stderr)
         except OSError as error:
             raise cannot_write(error, folder) or error from error
-        yield
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                if made:
+                    folder.rmdir()
+            raise
+
+
+def locking_out(function: Callable[P, T]) -> Callable[P, T]:
+    """``function`` with a lock on the folder that is its argument ``out``, from beginning to end."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> T:
+        with folder_lock(signature.bind(*args, **kwargs).arguments["out"]):
+            return function(*args, **kwargs)
+
+    return locked
 
 
 def hold(handle: int, folder: Path) -> bool:

@@ -18,6 +18,7 @@ from signloom.data.manifest import FILE_NAME, Manifest, Record, clip_id, write_m
 from signloom.errors import InputError
 from signloom.runtime.atomic import write_json
 from signloom.runtime.hashing import fingerprint_hash
+from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.synthetic.body import Signer, make_signer
 from signloom.synthetic.exact import exact_pose
@@ -132,6 +133,7 @@ def make_takes(signs: int, signers: int, takes: int, left_handed: int, settings:
     return [Take(sign, signer, take, settings) for signer in cast for sign in LEXICON[:signs] for take in range(takes)]
 
 
+@locking_out
 def film(takes: Sequence[Take], out: Path, *, workers: int | None = None, quiet: bool = False) -> list[Outcome]:
     """Make every clip of ``takes`` below ``out`` and then its manifest; return what became of each.
 
