@@ -227,6 +227,7 @@ def _run_pairs(args: argparse.Namespace) -> int:
     if args.pattern is not None:
         raise InputError("--pattern goes with source tree, not with 'pairs'")
     corpus, failures = import_pairs(args.videos, args.out, PairImport.of_options(parse_options(args.option)))
+    _remark(corpus.meta)
     if args.json:
         clips = {r.id: {"frames": r.n_frames, "split": r.split, "signer": r.signer} for r in corpus}
         print(json.dumps({"corpus": str(args.out), "clips": clips, "failed": len(failures)}, ensure_ascii=False))

@@ -72,7 +72,8 @@ def _opener(path: str, flags: int) -> int:
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
-    """The pictures that lie in ``folder`` in natural order (2 before 10), as reading it as a clip takes them.
+    """The pictures that lie in ``folder`` in natural order (2 before 10, whatever the case of letters), as reading it
+    as a clip takes them.
 
     Empty where it is no folder or has none.
     """
@@ -86,7 +87,11 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     def natural(name: str) -> list[tuple[int, str]]:
         return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name)]
 
-    return [Path(folder) / name for name in sorted(names, key=lambda n: (natural(n), n)) if not name.startswith(".")]
+    return [
+        Path(folder) / name
+        for name in sorted(names, key=lambda n: (natural(n.casefold()), n))
+        if not name.startswith(".")
+    ]
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:

@@ -26,6 +26,7 @@ from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.locks import locking_out
 from signloom.runtime.progress import Progress
 from signloom.sources.pairs import Pair, PairList, list_pairs
+from signloom.sources.partners import HOW
 from signloom.streams.signer_crop import SignerCrop, shoulders_in_drawing, warp_drawing
 from signloom.transforms.continuity import Frames, clips_in_order
 from signloom.transforms.geometry import fit_shorter_side, translation, warp_frames
@@ -44,12 +45,12 @@ _HALF_LIT = 0.5  # a row or column of the photograph is lit at least so far, in 
 class PairImport:
     """How to read pairs, and what to make of them.
 
-    ``layout``, ``skeleton``, ``photo`` and ``folders`` as in :func:`~signloom.sources.pairs.list_pairs`. ``photo_box``
-    is where the photograph lies in its half, (x0, y0, x1, y1); by default the rows and columns of the half that are not
-    black, and all of a picture that is no half. ``crop`` is ``"shoulders"`` (the square of
-    :class:`~signloom.streams.signer_crop.SignerCrop`, by the shoulders of the stick figure), ``"centre"`` (the
-    photograph's central square), ``"none"`` (it is square already); ``"auto"`` takes ``none`` where it can and else
-    ``shoulders``.
+    ``layout``, ``skeleton``, ``photo``, ``folders`` and ``pair`` as in
+    :func:`~signloom.sources.pairs.list_pairs`. ``photo_box`` is where the photograph lies in its half,
+    (x0, y0, x1, y1); by default the rows and columns of the half that are not black, and all of a picture that is no
+    half. ``crop`` is ``"shoulders"`` (the square of :class:`~signloom.streams.signer_crop.SignerCrop`, by the shoulders
+    of the stick figure), ``"centre"`` (the photograph's central square), ``"none"`` (it is square already); ``"auto"``
+    takes ``none`` where it can and else ``shoulders``.
     ``size_px`` None is 512 where the source carries it, else 256. ``signers`` maps a clip's id, or "" for all, to who
     signs; by default the folder's name. Clips ``test`` are split test, the others train; ``test_last`` makes the last
     so many frames of every clip a test clip.
@@ -61,6 +62,7 @@ class PairImport:
     skeleton: str = "skeleton"
     photo: str = "signer"
     folders: tuple[str, ...] = ()
+    pair: str = "auto"
     photo_box: Box | None = None
     crop: str = "auto"
     shoulders: float = 3.0
@@ -71,6 +73,8 @@ class PairImport:
     test_last: int = 0
 
     def __post_init__(self):
+        if self.pair not in HOW:
+            raise InputError(f"option pair: got '{self.pair}', expected one of {', '.join(HOW)}")
         if self.crop not in CROPS:
             raise InputError(f"option crop: got '{self.crop}', expected one of {', '.join(CROPS)}")
         if self.test and self.test_last:
@@ -84,7 +88,7 @@ class PairImport:
     def readers() -> dict[str, Callable[[str], Any]]:
         """The options of the command line, and how their values are read."""
         return {
-            **dict.fromkeys(("layout", "skeleton", "photo", "crop"), str),
+            **dict.fromkeys(("layout", "skeleton", "photo", "pair", "crop"), str),
             **dict.fromkeys(("folders", "test"), _names),
             **dict.fromkeys(("shoulders", "fps"), float),
             **dict.fromkeys(("size", "test_last"), int),
@@ -159,7 +163,12 @@ def import_pairs(
     when no pair is left, and for settings that do not fit what is found.
     """
     listing = list_pairs(
-        root, layout=settings.layout, skeleton=settings.skeleton, photo=settings.photo, folders=settings.folders
+        root,
+        layout=settings.layout,
+        skeleton=settings.skeleton,
+        photo=settings.photo,
+        folders=settings.folders,
+        pair=settings.pair,
     )
     failures = [_failure(p, "no-partner", f"'{p}': its other half is missing") for p in listing.alone]
     halves, box, places = _survey(listing, settings, failures, quiet)
@@ -196,7 +205,9 @@ def import_pairs(
             records += _records(clip, _write(clip, out, halves, box, size, made, progress), settings)
     _check_split(records, settings)
     write_failures(out, failures)
-    meta = {"name": root.resolve().name, "source": "pairs", "streams": made, "failed": len(failures)}
+    meta: dict[str, Any] = {"name": root.resolve().name, "source": "pairs", "streams": made, "failed": len(failures)}
+    if listing.notes:
+        meta["notes"] = list(listing.notes)
     corpus = Manifest(tuple(records), out, meta)
     write_manifest(corpus, out)
     return corpus, failures

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from signloom.errors import InputError
 from signloom.media import list_pictures
+from signloom.sources.partners import frame_numbers, numbering, partners
 
 LAYOUTS = ("auto", "photo-left", "photo-right", "folders")
 
@@ -30,12 +30,13 @@ class Pair:
 class PairList:
     """The pairs of each recording place (a folder, or folders whose numbers go on from one to the next), by number.
 
-    ``alone`` are pictures whose other half is missing.
+    ``alone`` are pictures whose other half is missing; ``notes`` tell what is odd about their numbers.
     """
 
     places: tuple[tuple[Pair, ...], ...]
     side_by_side: bool
     alone: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def list_pairs(
@@ -45,12 +46,15 @@ def list_pairs(
     skeleton: str = "skeleton",
     photo: str = "signer",
     folders: Sequence[str] = (),
+    pair: str = "auto",
 ) -> PairList:
     """The pairs below ``root``: two folders named ``skeleton`` and ``photo``, or pictures that hold both halves.
 
     Side by side, they lie in ``root`` itself or in the folders in it, of which ``folders`` picks some. A clip may go on
     from one folder to the next, as when somebody split frames and not clips: where one folder's numbers go on where
-    another's end, and no number stands in both, they are one place. Raises InputError for what is not there.
+    another's end, and no number stands in both, they are one place. ``pair`` is how the pictures of two folders find
+    each other, as in :func:`~signloom.sources.partners.partners`. Raises InputError for what is not there, and where
+    names leave open what belongs together.
     """
     if layout not in LAYOUTS:
         raise InputError(f"option layout: got '{layout}', expected one of {', '.join(LAYOUTS)}")
@@ -59,40 +63,36 @@ def list_pairs(
     if layout == "auto" and (root / skeleton).is_dir() and (root / photo).is_dir():
         layout = "folders"
     if layout == "folders":
-        return _two_folders(root, root / skeleton, root / photo)
+        return _two_folders(root, root / skeleton, root / photo, pair)
     chosen = [root / name for name in folders] or [root, *sorted(p for p in root.iterdir() if p.is_dir())]
-    numbered = {}
+    numbered: dict[str, list[Pair]] = {}
+    listed = []
     for folder in chosen:
         pictures = list_pictures(folder)
         if pictures:
-            numbered[folder.name] = [Pair(folder.name, n, p, p) for n, p in _numbers(pictures).items()]
+            numbered[folder.name] = [Pair(folder.name, n, p, p) for n, p in frame_numbers(pictures).items()]
+            listed.append(pictures)
         elif folders:
             raise InputError(f"there is no picture in '{folder}'")
     if not numbered:
         raise InputError(f"there is no picture in '{root}' or the folders in it; nor '{skeleton}' beside '{photo}'")
-    return PairList(tuple(_places(list(numbered.values()))), side_by_side=True)
+    return PairList(tuple(_places(list(numbered.values()))), side_by_side=True, notes=_notes(listed))
 
 
-def _two_folders(root: Path, skeleton: Path, photo: Path) -> PairList:
-    for folder in (skeleton, photo):
-        if not list_pictures(folder):
+def _two_folders(root: Path, skeleton: Path, photo: Path, pair: str) -> PairList:
+    drawn, taken = list_pictures(skeleton), list_pictures(photo)
+    for folder, found in ((skeleton, drawn), (photo, taken)):
+        if not found:
             raise InputError(f"there is no picture in '{folder}'; name the two with the options skeleton= and photo=")
-    drawn, taken = _numbers(list_pictures(skeleton)), _numbers(list_pictures(photo))
-    both = sorted(set(drawn) & set(taken))
-    if not both:
-        raise InputError(f"no picture of '{photo}' has the number of one of '{skeleton}'")
-    alone = [f for mine, other in ((drawn, taken), (taken, drawn)) for n, f in mine.items() if n not in other]
-    pairs = tuple(Pair(root.resolve().name, n, taken[n], drawn[n]) for n in both)
-    return PairList((pairs,), side_by_side=False, alone=tuple(alone))
+    matched = partners(taken, drawn, pair)
+    name = root.resolve().name
+    pairs = tuple(Pair(name, n, a, b) for n, (a, b) in zip(matched.numbers, matched.together))
+    return PairList((pairs,), side_by_side=False, alone=matched.alone, notes=_notes([taken, drawn]))
 
 
-def _numbers(pictures: Sequence[Path]) -> dict[int, Path]:
-    """The last number in each name; the place in natural order (from 1) where that does not tell them apart."""
-    found = [re.findall(r"\d+", p.stem) for p in pictures]
-    numbers = [int(f[-1]) if f else -1 for f in found]
-    if -1 in numbers or len(set(numbers)) < len(numbers):
-        numbers = list(range(1, len(pictures) + 1))
-    return dict(sorted(zip(numbers, pictures)))
+def _notes(folders: Sequence[Sequence[Path]]) -> tuple[str, ...]:
+    told = ((pictures[0].parent, numbering(pictures)) for pictures in folders)
+    return tuple(f"'{folder}': {what}" for folder, what in told if what)
 
 
 def _places(folders: list[list[Pair]]) -> list[tuple[Pair, ...]]:
