@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from signloom.data.manifest import Record
 from signloom.errors import SignloomError
 
 SHORTER_SIDE_PX = 200
@@ -27,6 +28,19 @@ class SmallClip:
     data: bytes | None = None
     message: str = ""
     cut_to_s: float | None = None
+
+
+def footage_of(record: Record, root: Path) -> dict[str, Any]:
+    """Where the footage of a clip lies, as entries of a result: ``video``, and the range and box that are the clip's.
+
+    What else a recording shows stays out of a report: whoever stands beside the signer, and what went before. The
+    stream ``frames``, taken where the video is gone, is cut already.
+    """
+    video, frames = (root / record.streams[s] if s in record.streams else None for s in ("video", "frames"))
+    if video is not None and (frames is None or video.exists()):
+        cut = {"first_frame": record.first_frame, "end_frame": record.end_frame, "box_px": record.box_px}
+        return {"video": str(video.resolve()), **cut}
+    return {"video": str(frames.resolve()) if frames else None, "first_frame": 0, "end_frame": None, "box_px": None}
 
 
 def source_of(clip: Mapping[str, Any], clip_videos: Callable[[Mapping[str, Any]], Any] | None) -> Path | None:

@@ -17,6 +17,7 @@ from signloom.data.manifest import Manifest, Record
 from signloom.errors import InputError
 from signloom.metrics.classification import softmax
 from signloom.metrics.evaluation import evaluate_scores
+from signloom.report.footage import footage_of
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.task import Evaluation
@@ -112,7 +113,7 @@ def results_of(
         seed=seed,
     )
     by_id = {r.id: r for r in records}
-    clips = [{**clip, **_footage_of(by_id[clip["id"]], manifest)} for clip in measured["clips"]]
+    clips = [{**clip, **footage_of(by_id[clip["id"]], manifest.root)} for clip in measured["clips"]]
     corpus = describe_corpus(manifest)
     return {
         "kind": "evaluation",
@@ -153,13 +154,3 @@ def one_table(scored: Sequence[Scores]) -> tuple[tuple[str, ...], np.ndarray]:
         table_NK[start : start + len(s.records), columns] = s.logits_NK
         start += len(s.records)
     return labels, table_NK
-
-
-def _footage_of(record: Record, manifest: Manifest) -> dict[str, Any]:
-    """Where a clip can be seen."""
-    video = record.streams.get("video") or record.streams.get("frames")
-    return {
-        "video": str((manifest.root / video).resolve()) if video else None,
-        "first_frame": record.first_frame,
-        "end_frame": record.end_frame,
-    }
