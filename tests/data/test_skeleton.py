@@ -42,7 +42,7 @@ def test_bones_follow_fingers_to_the_root_of_the_hand():
 
 
 def test_holistic_and_openpose_points_land_on_the_same_joints():
-    data = np.zeros((2, 1, 3, 3), np.float32)
+    data = np.full((2, 1, 3, 3), 5, np.float32)
     data[:, 0, 1] = [10, 20, 0.5]
     holistic = joints_of(
         pose_of([("POSE_LANDMARKS", ["NOSE", "RIGHT_WRIST", "LEFT_KNEE"])], data, np.ones((2, 1, 3)), width=100)

@@ -135,10 +135,12 @@ def run(args: argparse.Namespace) -> int:
     preparation = _preparation(args)
     manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
     _remark(manifest.meta)
+    before = set(manifest.meta.get("notes", ()))
     began = time.monotonic()
     prepared, outcomes = prepare_corpus(
         manifest, args.out, preparation, workers=args.workers, timeout_s=args.timeout_s, ray_address=args.ray
     )
+    _remark({"notes": [note for note in prepared.meta.get("notes", ()) if note not in before]})
     return _tell(args, prepared, outcomes, time.monotonic() - began)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signloom.data.people import Chosen, choose_person
+from signloom.data.pose_points import component_slices, hand_points, real_points
 from signloom.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,6 +105,8 @@ PARTS: Mapping[str, slice] = {
     "right_hand": slice(34, 55),
     "face": slice(55, 82),
 }
+HAND_SIDES = ("left", "right")
+"""The order of every axis S of hands."""
 
 
 def _swap(name: str) -> str:
@@ -160,7 +164,8 @@ class Joints:
     per second. ``confidence_TJ`` float32 is the estimator's own, where it is kept. The estimators' z is left out: it is
     a guess that made new signers harder to recognise. ``size_px`` is the width and height of the pictures that the
     pixels are of. ``outline_TPC`` (T, P, 3) are the face's finer points: x, y, confidence, which ``outline_ends_N2``
-    joins to lines.
+    joins to lines. ``ghosts_TS`` bool tells where the left and the right hand (T, 2) were found, and left out as a
+    ghost of the other.
     """
 
     xy_TJC: np.ndarray
@@ -170,6 +175,7 @@ class Joints:
     size_px: tuple[int, int] | None = None
     outline_TPC: np.ndarray | None = None
     outline_ends_N2: np.ndarray | None = None
+    ghosts_TS: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xy_TJC)
@@ -183,6 +189,7 @@ class Joints:
             present_TJ=self.present_TJ[rows],
             confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[rows],
             outline_TPC=None if self.outline_TPC is None else self.outline_TPC[rows],
+            ghosts_TS=None if self.ghosts_TS is None else self.ghosts_TS[rows],
         )
 
     @property
@@ -207,18 +214,17 @@ class Joints:
             present_TJ=self.present_TJ[:, MIRROR],
             confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[:, MIRROR],
             outline_TPC=None if self.outline_TPC is None else self.outline_TPC * np.array([-1, 1, 1], np.float32),
+            ghosts_TS=None if self.ghosts_TS is None else self.ghosts_TS[:, ::-1],
         )
 
 
-def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> Joints:
-    """The joints of one person in ``pose``; points without confidence are absent.
+def joints_of(pose: Pose, *, person: str = "auto") -> Joints:
+    """The joints of one person in ``pose``, the same one throughout; points that were not found are absent.
 
+    Which points were found :func:`signloom.data.pose_points.real_points` tells, and who of several people is taken
+    :func:`signloom.data.people.choose_person`; ``person`` chooses otherwise.
     Raises InputError when the pose holds no component signloom knows (it names those it has).
     """
-    import numpy.ma as ma
-
-    raw = ma.getdata(pose.body.data)  # (T, person, point, 2 or 3)
-    confidence = np.asarray(pose.body.confidence)
     where = _columns(pose)
     if not where:
         have = ", ".join(f"{c.name} ({len(c.points)})" for c in pose.header.components)
@@ -226,33 +232,57 @@ def joints_of(pose: Pose, *, person: int = 0, least_confidence: float = 0.0) -> 
             f"no known joint in a pose with components {have}; signloom reads MediaPipe Holistic (POSE_LANDMARKS, "
             "LEFT_HAND_LANDMARKS …) and OpenPose (pose_keypoints_2d, hand_left_keypoints_2d …)"
         )
-    n_frames, n_people = raw.shape[:2]
-    xy = np.zeros((n_frames, len(JOINTS), 2), np.float32)
-    present = np.zeros((n_frames, len(JOINTS)), bool)
-    sure = np.zeros((n_frames, len(JOINTS)), np.float32)
-    if n_people > person:
-        ours = list(where)
-        theirs = [where[j] for j in ours]
-        points = raw[:, person, theirs, :2].astype(np.float32)
-        seen = (confidence[:, person, theirs] > least_confidence) & np.isfinite(points).all(-1)
-        xy[:, ours] = np.where(seen[..., None], points, 0)
-        present[:, ours] = seen
-        sure[:, ours] = np.where(seen, confidence[:, person, theirs], 0)
+    points = real_points(pose)
+    chosen = choose_person(pose, points, person)
+    raw_TPC = chosen.of(np.ma.getdata(pose.body.data))[..., :2]
+    real_TP = chosen.of(points.real_TNP) & (chosen.place_T >= 0)[:, None]
+    sure_TP = np.where(real_TP, chosen.of(np.asarray(pose.body.confidence)), 0)
+    rows = chosen.place_T
+    xy = np.zeros((len(rows), len(JOINTS), 2), np.float32)
+    present = np.zeros((len(rows), len(JOINTS)), bool)
+    sure = np.zeros((len(rows), len(JOINTS)), np.float32)
+    ours, theirs = list(where), [where[j] for j in where]
+    seen = real_TP[:, theirs]
+    xy[:, ours] = np.where(seen[..., None], raw_TPC[:, theirs].astype(np.float32), 0)
+    present[:, ours] = seen
+    sure[:, ours] = sure_TP[:, theirs]
     size = pose.header.dimensions
-    outline_TPC, ends_N2 = _outline_of(pose, person=person)
-    return Joints(xy, present, float(pose.body.fps), sure, (int(size.width), int(size.height)), outline_TPC, ends_N2)
+    outline_TPC, ends_N2 = _outline_of(pose, raw_TPC, real_TP, sure_TP)
+    return Joints(
+        xy_TJC=xy,
+        present_TJ=present,
+        fps=float(pose.body.fps),
+        confidence_TJ=sure,
+        size_px=(int(size.width), int(size.height)),
+        outline_TPC=outline_TPC,
+        outline_ends_N2=ends_N2,
+        ghosts_TS=left_out_hands(pose, chosen),
+    )
 
 
-def _outline_of(pose: Pose, *, person: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def left_out_hands(pose: Pose, chosen: Chosen) -> np.ndarray:
+    """Where a hand (left, right) of the person chosen has places and no confidence, (T, 2) bool: how a pose keeps one
+    that was taken for a ghost."""
+    x_TP, confidence_TP = (
+        chosen.of(values) for values in (np.ma.getdata(pose.body.data)[..., 0], np.asarray(pose.body.confidence))
+    )
+    found = []
+    for side in HAND_SIDES:
+        hand = hand_points(pose, side)
+        left_out = (confidence_TP[:, hand] == 0).all(1) & (np.nan_to_num(x_TP[:, hand]) != 0).all(1)
+        found.append(left_out & bool(hand.any()))
+    return np.stack(found, 1)
+
+
+def _outline_of(
+    pose: Pose, raw_TPC: np.ndarray, real_TP: np.ndarray, sure_TP: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The points of the face's outlines over time, (T, P, 3): x, y in pixels, confidence; and the lines' ends, (N, 2).
 
-    P and N are 0 in a pose without a face.
+    P and N are 0 in a pose without a face. What was not found has confidence 0.
     """
-    import numpy.ma as ma
-
-    start = 0
-    for component in pose.header.components:
-        if component.name in ("FACE_LANDMARKS", "face_keypoints_2d") and pose.body.data.shape[1] > person:
+    for component, (_, part) in zip(pose.header.components, component_slices(pose)):
+        if component.name in ("FACE_LANDMARKS", "face_keypoints_2d"):
             limbs = component.limbs
             # A whole mesh has thousands of lines; its outlines are those between the points that contours keep.
             if len(limbs) > 400:
@@ -261,23 +291,18 @@ def _outline_of(pose: Pose, *, person: int = 0) -> tuple[np.ndarray, np.ndarray]
                 keep = {component.points.index(p) for p in FACEMESH_CONTOURS_POINTS if p in component.points}
                 limbs = [(a, b) for a, b in limbs if a in keep and b in keep]
             used_P, ends = np.unique(np.array(limbs, int).reshape(-1, 2), return_inverse=True)
-            places = start + used_P
-            xy = np.nan_to_num(ma.getdata(pose.body.data)[:, person, places, :2])
-            confidence = np.asarray(pose.body.confidence)[:, person, places, None]
-            return np.concatenate([xy, confidence], -1), ends.reshape(-1, 2)
-        start += len(component.points)
-    return np.zeros((len(pose.body.data), 0, 3), np.float32), np.zeros((0, 2), int)
+            places = part.start + used_P
+            xy = np.where(real_TP[:, places, None], raw_TPC[:, places], 0)
+            return np.concatenate([xy, sure_TP[:, places, None]], -1), ends.reshape(-1, 2)
+    return np.zeros((len(raw_TPC), 0, 3), np.float32), np.zeros((0, 2), int)
 
 
 def _columns(pose: Pose) -> dict[int, int]:
     """Our joint index -> the point's index in the pose's flat point axis."""
     places: dict[tuple[str, str | int], int] = {}
-    start = 0
-    for component in pose.header.components:
+    for component, (name, part) in zip(pose.header.components, component_slices(pose)):
         for k, point in enumerate(component.points):
-            places[component.name, point] = start + k
-            places[component.name, k] = start + k
-        start += len(component.points)
+            places[name, point] = places[name, k] = part.start + k
     found = {}
     for name, candidates in _SOURCES.items():
         column = next((places[c] for c in candidates if c in places), None)

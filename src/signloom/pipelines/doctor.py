@@ -7,23 +7,28 @@ import time
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from signloom.data.manifest import Manifest, Record
-from signloom.errors import InputError
+from signloom.data.skeleton import joints_of
+from signloom.errors import InputError, MediaError
 from signloom.media import Limits, VideoInfo, content_hash, iter_frames, probe, read_pose
 from signloom.media.headers import read_header
 from signloom.runtime.workers import Job, map_clips
 from signloom.sources import read_source
 from signloom.sources.csv_table import read_csv
-from signloom.sources.dgs_landmarks import read_landmarks
+from signloom.sources.dgs_landmarks import landmarks_to_pose
 from signloom.sources.listing import list_media, records_of
 from signloom.sources.tables import read_text
 from signloom.sources.wlasl import read_wlasl
+from signloom.streams.pose_cleaning import clean_pose, pose_notes
+
+if TYPE_CHECKING:
+    from pose_format import Pose
 
 KINDS = {
     "missing": "listed, but not there",
@@ -49,6 +54,9 @@ KINDS = {
     "unlabelled": "no label, where others have one",
     "unmatched": "left out, because the path does not fit",
     "still": "nothing moves, or all is black",
+    "several-people": "a pose in which more than one could be the signer",
+    "no-such-person": "a pose without the person asked for",
+    "skeleton": "a pose of points that are not known",
     "error": "could not be examined",
 }
 _SUFFIXES = {
@@ -82,7 +90,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Facts:
-    """What one file is like. ``found`` holds (kind, message) of what is wrong with it, though it can be read."""
+    """What one file is like. ``found`` holds (kind, message) of what is wrong with it, though it can be read.
+
+    ``pose_found`` counts what :func:`~signloom.streams.pose_cleaning.clean_pose` finds in a pose.
+    """
 
     how: str
     fps: float | None = None
@@ -92,6 +103,7 @@ class Facts:
     codec: str | None = None
     uneven: bool = False
     content: str | None = None
+    pose_found: Mapping[str, int] = field(default_factory=dict)
     found: tuple[tuple[str, str], ...] = ()
 
 
@@ -204,6 +216,7 @@ def diagnose(
             *_label_notes(manifest),
             *_signer_notes(manifest),
             *_media_notes(shown),
+            *pose_notes({path: f.pose_found for path, f in facts.items() if f.pose_found}),
         ),
         published={
             split: {**row, "share": round(row["present"] / row["listed"], 4) if row["listed"] else None}
@@ -217,8 +230,9 @@ def diagnose(
 # --- one file, in a worker ----------------------------------------------------------------------------------------
 
 
-def examine(path: str, how: str, full: bool, hashed: bool, limits: Limits) -> dict[str, Any]:
-    """The :class:`Facts` of one file as a dict; ``how`` is video, pose, landmarks or bytes.
+def examine(path: str, how: str, full: bool, hashed: bool, limits: Limits, person: str = "auto") -> dict[str, Any]:
+    """The :class:`Facts` of one file as a dict; ``how`` is video, pose, landmarks or bytes, ``person`` who is to be
+    read from a pose of several people.
 
     Raises MediaError with why it is broken.
     """
@@ -227,18 +241,32 @@ def examine(path: str, how: str, full: bool, hashed: bool, limits: Limits) -> di
     if how == "video":
         facts |= _examine_video(path, full, limits, found)
     elif how == "pose":
-        pose = read_pose(path, limits)
-        facts |= {"fps": float(pose.body.fps), "frames": len(pose.body.data)}
-        if not (pose.body.confidence > 0).any():
-            found.append(("still", f"'{path}': no point was ever found in it"))
+        facts |= _examine_pose(read_pose(path, limits), path, person, found)
     elif how == "landmarks":
-        facts |= {"frames": len(read_landmarks(path)[0])}
+        facts |= _examine_pose(landmarks_to_pose(path), path, person, found)
+        del facts["fps"]  # such tables hold no times
     if facts.get("frames") == 1:
         found.append(("one-frame", f"'{path}': it has a single frame"))
     if hashed or how == "bytes":  # of which it is only known whether they can be read
         content = content_hash(path)
         facts |= {"content": content} if hashed else {}
     return asdict(Facts(**facts, found=tuple(found)))
+
+
+def _examine_pose(pose: Pose, path: str, person: str, found: list[tuple[str, str]]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"fps": float(pose.body.fps), "frames": len(pose.body.data)}
+    try:
+        clean = clean_pose(pose, person=person)
+        seen = joints_of(clean.pose).present_TJ.any()
+    except InputError as error:
+        found.append(("skeleton", f"'{path}': {error}"))
+        return facts
+    except MediaError as error:
+        found.append((error.reason, f"'{path}': {error}"))
+        return facts
+    if not seen:
+        found.append(("still", f"'{path}': no point was ever found in it"))
+    return facts | {"pose_found": dict(clean.found)}
 
 
 def _examine_video(path: str, full: bool, limits: Limits, found: list[tuple[str, str]]) -> dict[str, Any]:
@@ -341,7 +369,17 @@ def _jobs(files: Mapping[str, Sequence[Record]], full: bool, limits: Limits) -> 
     shared = Counter(sizes.values())
     return [
         # Only files of equal size can be duplicates, so only those are read whole for their hash.
-        Job(path, (path, _how(path, records), full, shared.get(sizes.get(path, -1), 0) > 1, limits))
+        Job(
+            path,
+            (
+                path,
+                _how(path, records),
+                full,
+                shared.get(sizes.get(path, -1), 0) > 1,
+                limits,
+                str(records[0].extra.get("person", "auto")),
+            ),
+        )
         for path, records in files.items()
     ]
 

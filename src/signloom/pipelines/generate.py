@@ -25,6 +25,7 @@ from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
 from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.sources.listing import collect_files
+from signloom.streams.pose_cleaning import clean_pose
 from signloom.tasks.paint.data import resized
 from signloom.tasks.paint.predict import GENERATED, GeneratorPredictor
 from signloom.transforms import pose_map as drawn
@@ -334,7 +335,7 @@ def _drive(record: Record, job: _Job) -> _Drive:
 
 def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     settings = job.settings
-    pose = media.read_pose(record.streams["pose"])
+    pose = clean_pose(media.read_pose(record.streams["pose"]), person=str(record.extra.get("person", "auto"))).pose
     joints = joints_of(pose)
     own = _own(record, len(joints))
     if not len(own):

@@ -13,12 +13,14 @@ from signloom import media
 from signloom.data.corpus import ClipRef, HeldClip
 from signloom.data.failures import read_failures
 from signloom.data.manifest import Manifest, manifest_of_files
+from signloom.data.skeleton import Joints, joints_of
 from signloom.data.stream import ClipInfo, fingerprint_diff
 from signloom.errors import CheckpointError, InputError, MediaError, SignloomError
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.runtime.workers import Outcome
 from signloom.streams import streams_of
-from signloom.streams.pose import imported_fingerprint
+from signloom.streams.pose import PoseStream, components_of
+from signloom.streams.pose_cleaning import clean_pose
 from signloom.streams.runner import Runner
 from signloom.tasks.recognise.evaluate import Scores, score_corpus
 from signloom.tasks.recognise.fuse import FusedRecogniser
@@ -105,8 +107,7 @@ def preparation_of(checkpoint: Checkpoint) -> Preparation:
 
 def _check_points(checkpoint: Checkpoint, file: Path, clip: str) -> None:
     """A lone ``.pose`` file has no record of its estimator; the points it holds must at least be the same."""
-    pose = media.read_pose(file)
-    got = imported_fingerprint(pose)["components"]
+    got = components_of(media.read_pose(file))
     wanted = checkpoint.streams["pose"].get("components")
     if wanted is None:
         face = 468 if checkpoint.streams["pose"].get("face") == "mesh" else 128
@@ -135,11 +136,16 @@ def read_clip(source: Any, predictor: Any, fps: float = 25.0) -> ClipRef:
             raise InputError(f"'{path}' is a pose, and the model reads {', '.join(predictor.needs)}; give it a video")
         for checkpoint in _checkpoints(predictor):
             _check_points(checkpoint, path, path.stem)
-        joints = predictor.streams["pose"].read(path)
+        joints = _joints_of_file(path, predictor.streams["pose"])
         return HeldClip(path.stem, {"pose": joints}, joints.fps)
     info = media.probe(path)
     samples = ((time_s, {"video": frame}) for time_s, frame in media.iter_frames(path))
     return _pushed(path.stem, samples, predictor, info.fps)
+
+
+def _joints_of_file(path: Path, stream: PoseStream) -> Joints:
+    """The joints of somebody's ``.pose`` file, cleaned as ``prepare`` would."""
+    return joints_of(clean_pose(media.read_pose(path), ghosts=stream.ghosts).pose)
 
 
 def _checkpoints(predictor: Any) -> list[Checkpoint]:

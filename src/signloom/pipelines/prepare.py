@@ -19,6 +19,7 @@ from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.streams import STREAMS, makeable, part_of, parts_to_ask_for, stream_type, streams_named
 from signloom.streams.clips import prepare_clip, start_of
+from signloom.streams.pose_cleaning import pose_notes
 
 LIMITS = media.Limits()
 
@@ -141,6 +142,8 @@ def prepare_corpus(
             f"the first: {failures[0]['message']}. Run: signloom doctor {manifest.root}"
         )
     meta = {k: v for k, v in manifest.meta.items() if k not in ("streams", "failed")}
+    if told := pose_notes({r.id: r.extra["pose_found"] for r in records if "pose_found" in r.extra}):
+        meta["notes"] = [*(n for n in meta.get("notes", ()) if n not in told), *told]
     if earlier is not None:
         records, streams = _with_earlier(records, streams, earlier)
     prepared = Manifest(tuple(records), out, {**meta, "streams": streams, "failed": len(failures)})
@@ -220,10 +223,18 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
         *((record.start_s, record.end_s) if record.timed else ()),
         record.box_px,
         made,
+        _imported(record, preparation),
         sorted(preparation.streams),
         # How long a clip may take does not shape what is made of it.
         {k: v for k, v in asdict(preparation.limits).items() if k != "max_seconds"},
     )
+
+
+def _imported(record: Record, preparation: Preparation) -> list[Any]:
+    """What shapes a pose that is imported; nothing for other clips."""
+    if start_of(record) in (None, "video"):
+        return []
+    return [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
 
 
 def _one_estimator_only(outcomes: list[Outcome]) -> list[Outcome]:

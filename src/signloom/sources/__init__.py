@@ -9,11 +9,12 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from signloom.data.manifest import FILE_NAME, Manifest, read_manifest
+from signloom.data.people import CHOICES, check_choice
 from signloom.errors import InputError
 
 
@@ -54,7 +55,13 @@ def read_source(root: str | Path, source: str = "auto", pattern: str | None = No
     ``auto`` takes an existing corpus (``manifest.jsonl``) as it is; ``tree`` when a ``pattern`` is given; a table,
     a JSON file or a list by its kind; and a folder by what lies in it. ``meta["notes"]`` says how it was read. Raises
     InputError for an unknown source or option, and for a folder that cannot be told, with a --pattern that would fit.
+
+    Every source takes the option ``person``: who is to be read from poses of several people
+    (:func:`signloom.data.people.check_choice`).
     """
+    if "person" in options:
+        person = check_choice(str(options.pop("person")))
+        return _of_person(read_source(root, source, pattern, **options), person)
     root = Path(root)
     if not root.exists():
         raise InputError(f"'{root}' does not exist; wanted a folder of clips, a table or a corpus")
@@ -87,6 +94,17 @@ def read_source(root: str | Path, source: str = "auto", pattern: str | None = No
     return Manifest(corpus.records, corpus.root, meta)
 
 
+def _of_person(corpus: Manifest, person: str) -> Manifest:
+    """``corpus`` with ``person`` on record for each clip that starts from a pose. Raises InputError where none does."""
+    records = [
+        replace(r, extra={**r.extra, "person": person}) if "pose" in r.streams and "video" not in r.streams else r
+        for r in corpus
+    ]
+    if not any("person" in r.extra for r in records):
+        raise InputError(f"option person={person}: no clip of '{corpus.root}' is a .pose file of people to choose from")
+    return Manifest(tuple(records), corpus.root, corpus.meta)
+
+
 def describe_sources() -> str:
     """A line per source with its options, for a person to read."""
     width = max(map(len, SOURCES))
@@ -95,6 +113,9 @@ def describe_sources() -> str:
         lines.append(f"{name:<{width}}  {source.summary}")
         if source.options:
             lines.append(f"{'':<{width}}  options: {', '.join(source.options)}")
+    lines.append(
+        f"of .pose files of several people, every source takes person={'|'.join(CHOICES)}, or their place 0, 1 …"
+    )
     return "\n".join(lines)
 
 

@@ -10,7 +10,8 @@ wrote them, ``DetectionsToCSVCalculator`` of Tachionstrahl/SignLanguageRecogniti
   how many are missing between two of them cannot be known.
 - **The hands' order is the tracker's, not left and right**: in rows with two hands the first is left of the second in
   51 %. When one hand is lost the other moves to the first place. :func:`hand_sides` decides which is which.
-- 492 rows have a first hand of zeros (the tracker's answer when it lost the hand): that hand is missing.
+- 492 rows have a first hand of zeros (the tracker's answer when it lost the hand): that hand is missing, as one of -1
+  or NaN would be.
 - **The face point is the signer's right eye**, key point 0 of MediaPipe's face detection, and not the nose.
 - x and y are divided by the picture's width and height. The picture's shape is not recorded; hands keep their
   proportions in every orientation at a width:height of 1.35–1.40 (fitted on flat hands), so 4:3. Points outside the
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signloom.data.manifest import Manifest, Record, clip_id
+from signloom.data.pose_points import sentinel_places
 from signloom.errors import InputError, MediaError
 from signloom.sources.listing import unique_ids
 
@@ -116,7 +118,9 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         except ValueError as error:
             raise MediaError(f"'{path}' line {number}: {error}", "decode-error") from error
     hands = table[:, 2:].reshape(-1, 2, HAND_POINTS, 3)
-    lost = (hands[..., :2] == 0).all((2, 3))
+    x, y = hands[..., 0], hands[..., 1]
+    with_place = np.isfinite(hands).all((2, 3))
+    lost = sentinel_places(x, y, np.isfinite(x) & np.isfinite(y), near=0).any(2) | ~with_place
     hands[lost] = np.nan
     return table[:, :2], hands
 

@@ -17,7 +17,8 @@ from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
-from signloom.streams.pose import imported_fingerprint, seen_parts
+from signloom.streams.pose import components_of, imported_fingerprint, seen_parts
+from signloom.streams.pose_cleaning import clean_pose
 from signloom.streams.runner import Pushed, Runner
 
 LIMITS = media.Limits()
@@ -66,7 +67,7 @@ def prepare_clip(
             f"Leave out '{unmakeable}' from --streams",
             reason="missing-stream",
         )
-    return _import_pose(record, path, out, start)
+    return _import_pose(record, path, out, start, getattr(streams.get("pose"), "ghosts", "drop"))
 
 
 @dataclass
@@ -166,7 +167,7 @@ def _stored(parts: Mapping[str, tuple[Stream, Path]], fps: float) -> Iterator[Pu
             yield row / fps, {name: samples[k] for name, samples in read.items()}
 
 
-def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str, Any]:
+def _import_pose(record: Record, path: Path, out: Path, start: str, ghosts: str) -> dict[str, Any]:
     content = media.content_hash(path)
     if start == "landmarks":
         from signloom.sources.dgs_landmarks import landmarks_to_pose
@@ -182,16 +183,22 @@ def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str,
         pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
     if not len(pose.body.data):
         raise MediaError(f"clip '{record.id}': '{path}' has no frame", reason="no-frames")
-    fingerprint = imported_fingerprint(pose)
+    person = str(record.extra.get("person", "auto"))
     try:
-        seen = seen_parts(joints_of(pose))
+        clean = clean_pose(pose, person=person, ghosts=ghosts)
+        seen = seen_parts(joints_of(clean.pose))
     except InputError as error:
         raise MediaError(f"clip '{record.id}': '{path}': {error}", reason="unknown-skeleton") from error
+    except MediaError as error:
+        raise MediaError(f"clip '{record.id}': '{path}': {error}", reason=error.reason) from error
     if not any(seen.values()):
-        raise MediaError(f"clip '{record.id}': '{path}' holds no point with confidence", reason="no-signer")
-    cut = (record.first_frame, record.end_frame)
+        n = clean.found.get("no_confidence", 0)
+        hint = f"; {n} points have a place: write confidence 1 for those that were found" if n else ""
+        raise MediaError(f"clip '{record.id}': '{path}' holds no point with confidence{hint}", reason="no-signer")
+    fingerprint = imported_fingerprint(components_of(pose), ghosts)
+    cut = (record.first_frame, record.end_frame, *([] if person == "auto" else [person]))
     name = f"pose/{file_name(record.id)}-{fingerprint_hash(content, cut, fingerprint)}.pose"
-    media.write_pose(out / name, pose)
+    media.write_pose(out / name, clean.pose)
     return {
         "streams": {"pose": name},
         "content": content,
@@ -201,4 +208,7 @@ def _import_pose(record: Record, path: Path, out: Path, start: str) -> dict[str,
         "end_frame": record.end_frame,
         "seen": seen,
         "fingerprints": {"pose": fingerprint},
+        # What is kept is one person's, so nobody is to be chosen from it again.
+        "extra": ({"pose_found": dict(clean.found)} if clean.found else {})
+        | ({"person": "auto", "person_taken": person} if person != "auto" else {}),
     }

@@ -18,6 +18,7 @@ from signloom import media
 from signloom.data.skeleton import PARTS, Joints, joints_of
 from signloom.data.stream import ClipInfo, File, Stream, Timed
 from signloom.errors import InputError, MediaError, MissingExtraError
+from signloom.streams.pose_cleaning import GHOSTS, without_ghosts
 
 if TYPE_CHECKING:
     from pose_format import Pose
@@ -186,28 +187,35 @@ def _models_hash() -> str:
 class PoseStream(Stream):
     """Keypoints by MediaPipe Holistic, .pose files. Stored as ``pose_format`` does, read as :class:`Joints`.
 
-    ``components`` are the names and numbers of points of poses that were imported: those are read, never made. Settings
-    as in :class:`HolisticPose`. Samples are float32 (543, 4), see :meth:`Finder.find`.
+    ``components`` are the names and numbers of points of poses that were imported: those are read, never made.
+    ``ghosts``: "drop" leaves out a hand that is the other one found twice, "keep" does not, as earlier versions did
+    (:mod:`signloom.transforms.ghost_hands`). Other settings as in :class:`HolisticPose`. Samples are float32 (543, 4),
+    see :meth:`Finder.find`; ghosts are in them, since only the whole clip tells.
     """
 
     face: str = "contours"
     least_detection: float = 0.5
     least_tracking: float = 0.5
     components: tuple[tuple[str, int], ...] = ()
+    ghosts: str = "drop"
     name = "pose"
     suffix = ".pose"
     small = True
-    extra_fields = ("seen",)
+    extra_fields = ("seen", "pose_found")
 
     def __post_init__(self):
         _ = self.estimator
+        if self.ghosts not in GHOSTS:
+            raise InputError(f"pose.ghosts: got {self.ghosts!r}, expected {' or '.join(GHOSTS)}")
 
     @classmethod
     def of_fingerprint(cls, made: Mapping[str, Any], others: Mapping[str, Stream]) -> PoseStream:
         """The stream whose fingerprint is ``made``."""
+        ghosts = made.get("ghosts", "keep")  # what is not told of ghosts was made before they were looked for
         if made.get("extractor") == "imported":
-            return cls(components=tuple(made.get("components", {}).items()))
-        return cls(**{k: made[k] for k in ("face", "least_detection", "least_tracking") if k in made})
+            return cls(components=tuple(made.get("components", {}).items()), ghosts=ghosts)
+        settings = {k: made[k] for k in ("face", "least_detection", "least_tracking") if k in made}
+        return cls(**settings, ghosts=ghosts)
 
     @property
     def estimator(self) -> HolisticPose:
@@ -220,8 +228,9 @@ class PoseStream(Stream):
 
     def fingerprint(self) -> dict[str, Any]:
         if self.components:
-            return {"extractor": "imported", "components": dict(self.components)}
-        return self.estimator.fingerprint()
+            return imported_fingerprint(dict(self.components), self.ghosts)
+        made = self.estimator.fingerprint()
+        return made if self.ghosts == "keep" else {**made, "version": 2, "ghosts": self.ghosts}
 
     def open(self, info: ClipInfo) -> _Finding:
         if self.components:
@@ -249,14 +258,17 @@ class PoseStream(Stream):
         return joints_of(self._pose(samples, info))
 
     def extra(self, info: ClipInfo) -> dict[str, Any]:
-        """The share of frames in which each part of the signer was found."""
-        return {"seen": seen_parts(info.complete["pose"])}
+        """The share of frames in which each part of the signer was found, and in how many there was a ghost hand."""
+        joints = info.complete["pose"]
+        ghosts = 0 if joints.ghosts_TS is None else int(joints.ghosts_TS.any(1).sum())
+        return {"seen": seen_parts(joints)} | ({"pose_found": {"ghost_hands": ghosts}} if ghosts else {})
 
     def _pose(self, samples: Sequence[np.ndarray], info: ClipInfo) -> Pose:
         if info.size_px is None:
             raise InputError(f"clip '{info.id}': points are in pixels of a picture whose size is not told (size_px)")
         # A file keeps the rate in 32 bits.
-        return self.estimator.pose_of(np.stack(samples), info.size_px, float(np.float32(info.fps)))
+        pose = self.estimator.pose_of(np.stack(samples), info.size_px, float(np.float32(info.fps)))
+        return pose if self.ghosts == "keep" else without_ghosts(pose)[0]
 
 
 class _Finding:
@@ -276,6 +288,12 @@ def seen_parts(joints: Joints) -> dict[str, float]:
     return {part: round(float(joints.present_TJ[:, where].any(1).mean()), 3) for part, where in PARTS.items()}
 
 
-def imported_fingerprint(pose: Pose) -> dict[str, Any]:
-    """The fingerprint of a pose whose estimator is not on record: the points it holds."""
-    return {"extractor": "imported", "components": {c.name: len(c.points) for c in pose.header.components}}
+def imported_fingerprint(components: Mapping[str, int], ghosts: str) -> dict[str, Any]:
+    """The fingerprint of a pose whose estimator is not on record: the points it holds, and that ghosts are out."""
+    made = {"extractor": "imported", "components": dict(components)}
+    return made if ghosts == "keep" else {**made, "ghosts": ghosts}
+
+
+def components_of(pose: Pose) -> dict[str, int]:
+    """The names of a pose's components, and how many points each has."""
+    return {c.name: len(c.points) for c in pose.header.components}
