@@ -216,7 +216,7 @@ def diagnose(
             *_label_notes(manifest),
             *_signer_notes(manifest),
             *_media_notes(shown),
-            *pose_notes({path: f.pose_found for path, f in facts.items() if f.pose_found}),
+            *_pose_notes(files, facts, notes),
         ),
         published={
             split: {**row, "share": round(row["present"] / row["listed"], 4) if row["listed"] else None}
@@ -550,6 +550,12 @@ def _media_notes(facts: Mapping[str, Facts]) -> list[str]:
             f"'{longest}' one sign?"
         )
     return notes
+
+
+def _pose_notes(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts], said: Sequence[str]) -> list[str]:
+    """What has to be done to poses before they are read, but for what ``prepare`` has ``said`` that it did."""
+    found = {files[path][0].id: f.pose_found for path, f in facts.items() if f.pose_found}
+    return [note for note in pose_notes(found) if note not in said]
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,196 @@
+"""Poses are kept as one person's, without what was not found and without hands twice; and what was done is said."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from signloom import media
+from signloom.cli.main import main
+from signloom.data.manifest import read_manifest
+from signloom.data.skeleton import PARTS, joints_of
+from signloom.data.stream import ClipInfo
+from signloom.errors import InputError, MediaError
+from signloom.sources import read_source
+from signloom.streams import fingerprint_diff, parse_settings, stream_named, streams_of
+from signloom.streams.pose_cleaning import clean_pose, pose_notes
+
+N = 20
+
+
+@pytest.fixture(scope="module")
+def people(load_module):
+    return load_module("people.py")
+
+
+@pytest.fixture(scope="module")
+def signer(people):
+    return people.person(N, 420)
+
+
+@pytest.fixture(scope="module")
+def ghostly(people, signer):
+    """The signer's right hand found a second time, as the left one, in frames 5 to 8; the left arm hangs down."""
+    data, confidence = (a.copy() for a in signer)
+    left, right = people.SLICES["hand_left_keypoints_2d"], people.SLICES["hand_right_keypoints_2d"]
+    data[5:9, left], confidence[5:9, left] = data[5:9, right] + 0.5, 0.6
+    return data, confidence
+
+
+@pytest.fixture
+def corpus(tmp_path, people, signer, ghostly):
+    """Files of poses as people have them, in ``tmp_path / "in"``."""
+    bystander = people.person(N, 1050, 300, 70, hands=False, still=True)
+    order = np.array([[t % 2, 1 - t % 2] for t in range(N)])
+    lost = (signer[0].copy(), np.ones_like(signer[1]))
+    poses = {
+        "good": people.pose_of([signer]),
+        "zeros": people.pose_of([lost]),
+        "two": people.pose_of_arrays(*people.shuffled([signer, bystander], order)),
+        "ghost": people.pose_of([ghostly]),
+    }
+    (tmp_path / "in" / "SIGN").mkdir(parents=True)
+    for name, pose in poses.items():
+        media.write_pose(tmp_path / "in" / "SIGN" / f"{name}.pose", pose)
+    return tmp_path
+
+
+def prepared(corpus, *words, out="out"):
+    assert main(["prepare", str(corpus / "in"), "--out", str(corpus / out), "--workers", "1", *words]) == 0
+    found = read_manifest(corpus / out)
+    return found, {r.id.removeprefix("SIGN_"): media.read_pose(corpus / out / r.streams["pose"]) for r in found}
+
+
+def test_prepare_keeps_one_person_and_says_what_it_did(corpus, people, signer, capsys):
+    manifest, poses = prepared(corpus)
+    said = capsys.readouterr().err
+    wanted = joints_of(people.pose_of([signer]))
+    for name, pose in poses.items():
+        assert pose.body.data.shape[1] == 1
+        joints = joints_of(pose)
+        np.testing.assert_array_equal(joints.present_TJ, wanted.present_TJ, err_msg=name)
+        np.testing.assert_array_equal(joints.xy_TJC, wanted.xy_TJC, err_msg=name)
+    missing = int((signer[1] == 0).sum())
+    for note in (
+        f"{missing} points stand where (0, 0), (-1, -1) or one place for a whole part means 'not found', in 1 clip",
+        "several people (up to 2) in the poses of 1 clip (first 'SIGN_two'), and their order changes in 1",
+        "one hand was reported as both in 4 frames, in 1 clip (first 'SIGN_ghost')",
+    ):
+        assert note in said
+        assert any(note in kept for kept in manifest.meta["notes"])
+    assert (corpus / "out" / manifest.records[1].streams["pose"]).read_bytes() == (
+        corpus / "in" / "SIGN" / "good.pose"
+    ).read_bytes()  # a pose in which there is nothing to do stays as it came
+
+
+def test_each_guess_can_be_undone(corpus, people, ghostly):
+    _, poses = prepared(corpus, "--option", "person=right", out="right")
+    assert joints_of(poses["two"]).xy_TJC[0, 0, 0] == 1050
+    _, poses = prepared(corpus, "--option", "person=left", out="right")  # not the file that is there already
+    assert joints_of(poses["two"]).xy_TJC[0, 0, 0] == 420
+    manifest, poses = prepared(corpus, "--set", "pose.ghosts=keep", out="kept")
+    assert joints_of(poses["ghost"]).present_TJ[5:9, PARTS["left_hand"]].all()
+    assert "ghosts" not in manifest.meta["streams"]["pose"]  # the fingerprint that earlier versions wrote
+    with pytest.raises(InputError, match=r"pose\.ghosts: got 'some', expected drop or keep"):
+        stream_named("pose", **parse_settings(["pose.ghosts=some"])["pose"])
+
+
+def test_a_prepared_corpus_is_prepared_again_without_asking_twice(corpus):
+    first, _ = prepared(corpus, "--option", "person=0")
+    words = ["prepare", str(corpus / "out"), "--out", str(corpus / "again"), "--workers", "1"]
+    assert main(words) == 0
+    again = read_manifest(corpus / "again")
+    for a, b in zip(first, again, strict=True):
+        assert (corpus / "out" / a.streams["pose"]).read_bytes() == (corpus / "again" / b.streams["pose"]).read_bytes()
+
+
+def test_two_possible_signers_are_asked_for_and_person_goes_with_poses(corpus, people, signer, capsys):
+    two = people.pose_of([signer, people.person(N, 950)])
+    with pytest.raises(MediaError, match=r"2 people could be the signer .*--option person=left") as caught:
+        clean_pose(two)
+    assert caught.value.reason == "several-people"
+    media.write_pose(corpus / "in" / "SIGN" / "dialogue.pose", two)
+    assert main(["prepare", str(corpus / "in"), "--out", str(corpus / "out"), "--workers", "1"]) == 3
+    assert "2 people could be the signer" in capsys.readouterr().err
+    (corpus / "words").mkdir()
+    (corpus / "words" / "a.mp4").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"no clip .* is a \.pose file"):
+        read_source(corpus / "words", "tree", "{label}.mp4", person="left")
+
+
+def test_doctor_counts_what_prepare_would_do_and_did(corpus, capsys):
+    prepared(corpus)
+    for folder in ("in", "out"):
+        capsys.readouterr()
+        main(["doctor", str(corpus / folder), "--json", "--workers", "1"])
+        notes = json.loads(capsys.readouterr().out)["notes"]
+        for note in (
+            "one hand was reported as both in 4 frames, in 1 clip",
+            "several people (up to 2)",
+            "'not found', in 1",
+        ):
+            assert sum(note in n for n in notes) == 1, notes
+
+
+def test_the_places_of_a_ghost_stay_in_the_file_and_cleaning_twice_changes_nothing(people, ghostly):
+    once = clean_pose(people.pose_of([ghostly]))
+    assert dict(once.found) == {"ghost_hands": 4}
+    left = people.SLICES["hand_left_keypoints_2d"]
+    np.testing.assert_array_equal(np.ma.getdata(once.pose.body.data)[5:9, 0, left], ghostly[0][5:9, left].astype("f4"))
+    joints = joints_of(once.pose)
+    assert np.flatnonzero(joints.ghosts_TS[:, 0]).tolist() == [5, 6, 7, 8]
+    assert not joints.mirrored().ghosts_TS[:, 0].any()
+    assert joints[6:].ghosts_TS.sum() == 3
+    twice = clean_pose(once.pose)
+    assert twice.pose is once.pose
+    assert twice.found == once.found
+
+
+def test_points_without_confidence_say_what_to_do(people, signer, corpus, capsys):
+    media.write_pose(corpus / "in" / "SIGN" / "blind.pose", people.pose_of([(signer[0], 0 * signer[1])]))
+    assert main(["prepare", str(corpus / "in"), "--out", str(corpus / "out"), "--workers", "1"]) == 3
+    assert "write confidence 1 for those that were found" in capsys.readouterr().err
+
+
+def test_notes_of_nothing_are_none():
+    assert pose_notes({}) == []
+    assert pose_notes({"a": {}}) == []
+
+
+def test_ghosts_stand_in_the_fingerprint_and_earlier_corpora_are_as_before():
+    stream = stream_named("pose")
+    made = stream.fingerprint()
+    assert (made["version"], made["ghosts"]) == (2, "drop")
+    assert streams_of({"pose": made})["pose"] == stream
+    before = {**made, "version": 1}
+    del before["ghosts"]
+    earlier = streams_of({"pose": before})["pose"]
+    assert earlier.ghosts == "keep"
+    assert fingerprint_diff(before, earlier.fingerprint()) == []
+
+
+def test_a_session_leaves_ghosts_out_as_prepare_does(tmp_path):
+    """Samples as MediaPipe's finder gives them: the same joints gathered as written and read, and the count."""
+    samples = np.zeros((6, 543, 4), np.float32)
+    shown = np.stack([np.linspace(0, 40, 21), np.linspace(0, 30, 21) % 17], 1)
+    body = {11: (350, 200), 12: (250, 200), 15: (380, 420), 16: (270, 300)}
+    for k, place in body.items():
+        samples[:, k, :2], samples[:, k, 3] = place, 0.9
+    for hand in (slice(501, 522), slice(522, 543)):
+        samples[:, hand, :2], samples[:, hand, 3] = shown + np.array([270, 300]), 1
+    samples[:3, 501:522] = 0
+    info = ClipInfo("clip", 25.0, (640, 480))
+    stream = stream_named("pose")
+    gathered = stream.gather(list(samples), info)
+    with stream.writer(tmp_path / "a.pose", info) as add:
+        for sample in samples:
+            add(sample)
+    read = stream.read(tmp_path / "a.pose")
+    for joints in (gathered, read):
+        assert not joints.present_TJ[:, PARTS["left_hand"]].any()
+        assert joints.present_TJ[:, PARTS["right_hand"]].all()
+        assert stream.extra(ClipInfo("clip", 25.0, complete={"pose": joints}))["pose_found"] == {"ghost_hands": 3}
+    kept = stream_named("pose", ghosts="keep").gather(list(samples), info)
+    assert kept.present_TJ[3:, PARTS["left_hand"]].all()
