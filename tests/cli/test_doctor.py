@@ -58,8 +58,10 @@ def test_every_broken_file_is_named_with_its_reason(broken_inputs, capsys):
         if broken.path.name in listed and not broken.ok:
             assert kinds(result, f"/{broken.path.name}") & set(broken.reasons), broken
         elif broken.path.name in listed:
-            # Odd but readable: never called broken, though duplicates, liars and single frames are named as such.
-            assert kinds(result, f"/{broken.path.name}") <= {"duplicate", "lying", "extension", "one-frame"}, broken
+            # Odd but readable: never called broken, though duplicates, liars, single frames and poses of points that
+            # signloom does not know are named as such.
+            odd = {"duplicate", "lying", "extension", "one-frame", "skeleton"}
+            assert kinds(result, f"/{broken.path.name}") <= odd, broken
 
 
 def test_duplicates_say_under_which_labels_and_signers(clip, tmp_path, capsys):
