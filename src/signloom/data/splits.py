@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -267,6 +268,7 @@ def _given(
 
 
 def _apply_lists(manifest: Manifest, lists: Mapping[str, Iterable[str]]) -> tuple[Manifest, list[str]]:
+    """Splits by lists of ids or files; a name is the same in whichever Unicode form it is written."""
     names: dict[str, list[str]] = defaultdict(list)
     for record in manifest:
         keys = {record.id}
@@ -278,7 +280,7 @@ def _apply_lists(manifest: Manifest, lists: Mapping[str, Iterable[str]]) -> tupl
                 os.path.basename(text),
                 os.path.splitext(os.path.basename(text))[0],
             }
-        for key in keys:
+        for key in {unicodedata.normalize("NFC", key) for key in keys}:
             names[key].append(record.id)
     chosen: dict[str, str] = {}
     unknown: list[str] = []
@@ -286,7 +288,8 @@ def _apply_lists(manifest: Manifest, lists: Mapping[str, Iterable[str]]) -> tupl
         if split not in SPLITS:
             raise InputError(f"lists: split '{split}' is not known; wanted {', '.join(SPLITS)}")
         for entry in entries:
-            ids = names.get(entry) or names.get(os.path.splitext(entry)[0]) or []
+            name = unicodedata.normalize("NFC", entry)
+            ids = names.get(name) or names.get(os.path.splitext(name)[0]) or []
             if len(ids) > 1:
                 raise InputError(f"{split} list: '{entry}' fits {len(ids)} clips, '{ids[0]}' and '{ids[1]}'; give ids")
             if not ids:

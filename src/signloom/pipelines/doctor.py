@@ -18,11 +18,13 @@ from signloom.data.skeleton import joints_of
 from signloom.errors import InputError, MediaError
 from signloom.media import Limits, VideoInfo, content_hash, iter_frames, probe, read_pose
 from signloom.media.headers import read_header
+from signloom.runtime.text import lines_of
 from signloom.runtime.workers import Job, map_clips
 from signloom.sources import read_source
 from signloom.sources.csv_table import read_csv
 from signloom.sources.dgs_landmarks import landmarks_to_pose
 from signloom.sources.listing import list_media, records_of
+from signloom.sources.spelling import nfc
 from signloom.sources.tables import read_text
 from signloom.sources.wlasl import read_wlasl
 from signloom.streams.pose_cleaning import clean_pose, pose_notes
@@ -396,25 +398,35 @@ def _how(path: str, records: Sequence[Record]) -> str:
 
 
 def _range_problems(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[Problem]:
+    """Ranges that the file does not hold, and those that were counted at another rate than it has."""
     problems = []
     for path, found in facts.items():
-        if found.how != "video":
+        if found.how not in ("video", "pose"):
             continue
         for record in files[path]:
-            whole = record.first_frame == 0 and record.end_frame is None
-            end = record.end_frame if record.end_frame is not None else record.first_frame + 1
-            if found.frames is not None and not whole and end > found.frames:
-                message = (
-                    f"clip '{record.id}': frames {record.first_frame} to {end} of '{path}', which has {found.frames}"
-                )
-                problems.append(Problem("range", path, (record.id,), message))
-            elif not whole and record.fps and found.fps and abs(found.fps / record.fps - 1) > 0.02:
-                message = (
-                    f"clip '{record.id}': its frame range was counted at {record.fps:g} frames/s, '{path}' has "
-                    f"{found.fps:.2f}, so it cuts the wrong stretch; resample the video, or correct the list"
-                )
-                problems.append(Problem("range", path, (record.id,), message))
+            if record.range != (0, None) and (wrong := _wrong_range(record, path, found)) is not None:
+                problems.append(Problem("range", path, (record.id,), f"clip '{record.id}': {wrong}"))
     return problems
+
+
+def _wrong_range(record: Record, path: str, found: Facts) -> str | None:
+    if record.timed:
+        if not found.frames or not found.fps:
+            return None
+        length_s, last_s = found.frames / found.fps, record.end_s if record.end_s is not None else record.start_s or 0
+        if last_s <= length_s + 2 / found.fps:  # containers miscount by a frame or two
+            return None
+        end = "the end" if record.end_s is None else f"{record.end_s:g} s"
+        return f"{record.start_s or 0:g} s to {end} of '{path}', which is {length_s:.2f} s long"
+    end_frame = record.end_frame if record.end_frame is not None else record.first_frame + 1
+    if found.frames is not None and end_frame > found.frames:
+        return f"frames {record.first_frame} to {end_frame} of '{path}', which has {found.frames}"
+    if record.fps and found.fps and abs(found.fps / record.fps - 1) > 0.02:
+        return (
+            f"its frame range was counted at {record.fps:g} frames/s, '{path}' has {found.fps:.2f}, so it cuts the "
+            "wrong stretch; resample the video, or correct the list"
+        )
+    return None
 
 
 def _duplicates(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[Problem]:
@@ -494,7 +506,20 @@ def _label_notes(manifest: Manifest) -> list[str]:
     for variants in spellings.values():
         if len(variants) > 1:
             notes.append(f"labels that differ in spelling only: {', '.join(repr(v) for v in sorted(variants))}")
-    return notes
+    return [*notes, *_lost_zeros("labels", per_label), *_lost_zeros("signers", manifest.signers)]
+
+
+def _lost_zeros(what: str, names: Iterable[str]) -> list[str]:
+    """Names that are the same number, as where some went through a table program."""
+    numbers: dict[int, set[str]] = defaultdict(set)
+    for name in names:
+        if name.isascii() and name.isdigit():
+            numbers[int(name)].add(name)
+    return [
+        f"{what} that differ in leading zeros only: {', '.join(repr(v) for v in sorted(same))}"
+        for same in numbers.values()
+        if len(same) > 1
+    ]
 
 
 def _signer_notes(manifest: Manifest) -> list[str]:
@@ -576,8 +601,10 @@ def _compare(manifest: Manifest, path: Path) -> dict[str, dict[str, int]]:
         for stream in record.streams.values():
             stem = os.path.splitext(stream.replace(os.sep, "/"))[0]
             here |= {stem, os.path.basename(stem), os.path.basename(stem).removesuffix("_color")}
+    here = {nfc(name) for name in here}
     out: dict[str, dict[str, int]] = {}
     for split, name in _published(path):
+        name = nfc(name)
         stem = os.path.splitext(name)[0]
         row = out.setdefault(split, {"listed": 0, "present": 0})
         row["listed"] += 1
@@ -592,8 +619,8 @@ def _published(path: Path) -> Iterable[tuple[str, str]]:
     if path.suffix.lower() == ".json":
         corpus = read_wlasl(path, keep_missing=True)
         return [(r.split or "all", os.path.basename(r.streams["video"])) for r in corpus]
-    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in lines_of(read_text(path)) if line.strip()]
     if lines and not any(c in line for line in lines[:20] for c in ",;\t"):
-        return [("all", line.split()[0] if ".avi " in line else line) for line in lines]
+        return [("all", line[: line.index(".avi ") + 4] if ".avi " in line else line) for line in lines]
     corpus = read_csv(path, keep_missing=True)
     return [(r.split or "all", next(iter(r.streams.values()))) for r in corpus]

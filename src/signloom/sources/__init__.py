@@ -170,7 +170,7 @@ def _recognise(root: Path) -> tuple[str, str, Path, dict[str, Any]]:
         return "folder", "its clips lie at <label>/<file>", root, {}
     raise InputError(
         f"'{root}': cannot tell which part of a path is the sign; {len(files)} clips, the first is '{files[0]}'. "
-        f"Say it with a pattern, e.g. --pattern '{suggest_pattern(files)}', or name a source (--source "
+        f"Say it with a pattern, e.g. --pattern '{suggest_pattern(files)}'{_tables(root)}, or name a source (--source "
         f"{', '.join(SOURCES)})"
     )
 
@@ -183,8 +183,14 @@ def _ask_about(root: Path, files: Sequence[str], source: str) -> None:
     if labels and (why := why_not_signs(labels)) is not None:
         raise InputError(
             f"'{root}': are the folders the signs? {why}. If they are, say --source {source}; else say what a path "
-            f"means, e.g. --pattern '{suggest_pattern(files)}', or give the table that tells of the clips"
+            f"means, e.g. --pattern '{suggest_pattern(files)}'{_tables(root)}"
         )
+
+
+def _tables(root: Path) -> str:
+    """Tables that lie beside the clips, as one more way to go on."""
+    tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".txt") and p.is_file())
+    return f", or give the table that tells of the clips: {', '.join(tables[:5])}" if tables else ""
 
 
 def _recognise_file(path: Path) -> tuple[str, str, Path, dict[str, Any]]:

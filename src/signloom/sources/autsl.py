@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError
-from signloom.sources.listing import Wanted, as_bool, present
+from signloom.sources.listing import Wanted, as_bool, present, published_lists
 from signloom.sources.tables import read_table
 
 PUBLISHED = {"train": 28_142, "val": 4_418, "test": 3_742}
@@ -52,15 +52,13 @@ def read_autsl(
         raise InputError(f"names={names} needs the sign list, but '{sign_list}' does not exist; give classes=FILE")
     with_depth = as_bool(depth, "depth")
     wanted = []
-    for split, candidates in _LISTS.items():
-        file = next((folder / c for c in candidates if (folder / c).is_file()), None)
-        if file is None:
-            continue
+    files, notes = published_lists(folder, _LISTS)
+    for split, file in files.items():
         table = read_table(file, header=False)
         for line, row in zip(table.lines, table.rows):
             found = _NAME.match(row[0])
-            if len(row) != 2 or not found or not row[1].isdigit():
-                if line == table.lines[0] and not found and not row[-1].isdigit():
+            if len(row) != 2 or not found or not row[1].isdecimal():
+                if line == table.lines[0] and not found and not row[-1].isdecimal():
                     continue  # some copies have a header
                 raise InputError(f"'{file}' line {line} is {','.join(row)!r}; wanted signerN_sampleM,class")
             signer, take = found.groups()
@@ -87,7 +85,8 @@ def read_autsl(
     records, meta = present(
         wanted, root, keep_missing=as_bool(keep_missing, "keep_missing"), what=f"AUTSL lists in '{folder}'"
     )
-    return Manifest(records, root, {"name": "AUTSL", "source": "autsl", **meta})
+    notes += meta.pop("notes", [])
+    return Manifest(records, root, {"name": "AUTSL", "source": "autsl", **meta, **({"notes": notes} if notes else {})})
 
 
 def _read_glosses(path: Path) -> dict[str, dict[str, str]]:
@@ -96,4 +95,4 @@ def _read_glosses(path: Path) -> dict[str, dict[str, str]]:
     table = read_table(path, known=frozenset({"classid"}))
     if len(table.rows[0]) != 3:
         raise InputError(f"'{path}': wanted three columns ClassId,TR,EN; it has {table.header or table.rows[0]}")
-    return {f"{int(row[0]):03d}": {"tr": row[1], "en": row[2]} for row in table.rows if row[0].isdigit()}
+    return {f"{int(row[0]):03d}": {"tr": row[1], "en": row[2]} for row in table.rows if row[0].isdecimal()}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError
-from signloom.sources.listing import Wanted, as_bool, present
+from signloom.runtime.text import lines_of
+from signloom.sources.listing import Wanted, as_bool, present, published_lists
 from signloom.sources.tables import read_table, read_text
 
 PUBLISHED = {"train": 35_878, "val": 5_784, "test": 6_271}
@@ -38,17 +39,15 @@ def read_chalearn(
     names = _read_classes(Path(classes)) if classes is not None else None
     with_depth = as_bool(depth, "depth")
     wanted = []
-    for split, candidates in LISTS.items():
-        file = next((folder / c for c in candidates if (folder / c).is_file()), None)
-        if file is None:
-            continue
-        for number, line in enumerate(read_text(file).splitlines(), start=1):
+    files, notes = published_lists(folder, LISTS)
+    for split, file in files.items():
+        for number, line in enumerate(lines_of(read_text(file)), start=1):
             if not line.strip():
                 continue
             cells = line.split()
             if len(cells) == 2:
                 raise InputError(f"'{file}' line {number} has no class: '{line}'; get the list with labels")
-            if len(cells) != 3 or not cells[2].isdigit():
+            if len(cells) != 3 or not cells[2].isdecimal():
                 raise InputError(f"'{file}' line {number} is '{line}'; wanted 'rgb.avi depth.avi class'")
             rgb, depth_file, number_text = cells
             label = f"c{int(number_text):03d}"
@@ -71,7 +70,10 @@ def read_chalearn(
     records, meta = present(
         wanted, root, keep_missing=as_bool(keep_missing, "keep_missing"), what=f"ChaLearn lists in '{folder}'"
     )
-    return Manifest(records, root, {"name": "ChaLearn IsoGD", "source": "chalearn", **meta})
+    notes += meta.pop("notes", [])
+    return Manifest(
+        records, root, {"name": "ChaLearn IsoGD", "source": "chalearn", **meta, **({"notes": notes} if notes else {})}
+    )
 
 
 def _read_classes(path: Path) -> dict[str, str]:

@@ -113,7 +113,10 @@ def find_columns(
         raise InputError(f"'{table.path}': options frames and rate go with a range in frames, and there is none")
     notes += more
     used = {*where.values(), *(cut.columns if cut else ())}
-    notes += _left_over(table, [k for k in free if k not in used])
+    said = (
+        [k for k in free if any(f"'{(table.header or ())[k]}' is n" in note for note in notes)] if table.header else []
+    )
+    notes += _left_over(table, [k for k in free if k not in used and k not in said])
     return Columns({n: k for n, k in where.items() if n not in RANGE_FIELDS}, cut, tuple(notes))
 
 
@@ -122,7 +125,7 @@ def _asked_column(table: Table, name: str, column: str | int) -> int:
     names = [nfc(n) for n in table.header or ()]
     if nfc(text) in names:
         return names.index(nfc(text))
-    if text.lstrip("-").isdigit() and -width <= int(text) < width:
+    if text.lstrip("-").isdecimal() and -width <= int(text) < width:
         return int(text) % width
     have = list(table.header) if table.header is not None else f"no header, and columns 0 to {width - 1}"
     raise InputError(f"'{table.path}': there is no column '{text}' for {name}; the table has {have}")
@@ -194,7 +197,7 @@ def _file_column(table: Table, free: Sequence[int]) -> int | None:
     unique = [
         k
         for k in free
-        if len({row[k] for row in table.rows}) == len(table.rows) and share(k, lambda c: not c.isdigit()) > 0.9
+        if len({row[k] for row in table.rows}) == len(table.rows) and share(k, lambda c: not c.isdecimal()) > 0.9
     ]
     return unique[0] if len(unique) == 1 and len(table.rows) > 1 else None
 
@@ -208,7 +211,7 @@ def _label_column(table: Table, free: Sequence[int]) -> int | None:
 def _is_running(table: Table, column: int) -> bool:
     """Whether a column numbers the rows: whole numbers, each once, in the first column or without gaps."""
     cells = [row[column] for row in table.rows]
-    if len(cells) < 2 or not all(c.isascii() and c.isdigit() for c in cells):
+    if len(cells) < 2 or not all(c.isascii() and c.isdecimal() for c in cells):
         return False
     numbers = set(map(int, cells))
     return len(numbers) == len(cells) and (column == 0 or max(numbers) - min(numbers) == len(numbers) - 1)

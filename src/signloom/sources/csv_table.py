@@ -61,7 +61,7 @@ def read_csv(
         path,
         delimiter=delimiter,
         header=None if header is None else as_bool(header, "header"),
-        known=KNOWN | {plain(str(v)) for v in asked.values() if not str(v).lstrip("-").isdigit()},
+        known=KNOWN | {plain(str(v)) for v in asked.values() if not str(v).lstrip("-").isdecimal()},
     )
     found = find_columns(table, asked, frames, rate)
     wanted = [_entry(table, line, row, found, suffix, split) for line, row in zip(table.lines, table.rows)]

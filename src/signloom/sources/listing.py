@@ -185,6 +185,21 @@ def split_name(text: str, where: str) -> str:
     return name
 
 
+def published_lists(folder: Path, candidates: Mapping[str, Sequence[str]]) -> tuple[dict[str, Path], list[str]]:
+    """The list of each split, by the names that it goes by, and notes on splits without one or with several."""
+    found: dict[str, Path] = {}
+    notes = []
+    for split, names in candidates.items():
+        there = [folder / name for name in names if (folder / name).is_file()]
+        if there:
+            found[split] = there[0]
+        else:
+            notes.append(f"there is no list for '{split}'; looked for {', '.join(names[:3])}")
+        if len(there) > 1:
+            notes.append(f"several lists for '{split}': '{there[0].name}' is read, '{there[1].name}' is not")
+    return found, notes if found else []
+
+
 @dataclass(frozen=True)
 class Wanted:
     """One entry of a published list: the record it would be and the places its file may lie, best first."""

@@ -15,6 +15,7 @@ from typing import Any
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError
 from signloom.sources.listing import VIDEO_SUFFIXES, Wanted, as_bool, list_media, present
+from signloom.sources.spelling import nfc
 from signloom.sources.tables import read_table
 
 PUBLISHED = {
@@ -64,7 +65,7 @@ def read_mhad(
             raise InputError(f"'{file}': wanted rows index,file,label, the first is {table.rows[0]}")
         for line, row in zip(table.lines, table.rows):
             path, label = row[columns[0]].replace("\\", "/"), row[columns[1]]
-            stem = _SENSOR.sub("", os.path.splitext(PurePosixPath(path).name)[0])
+            stem = nfc(_SENSOR.sub("", os.path.splitext(PurePosixPath(path).name)[0]))
             signer = _SIGNER.search(stem)
             if signer is None:
                 raise InputError(f"'{file}' line {line}: no signer (s2, N7 …) in '{path}'")
@@ -96,5 +97,5 @@ def _files_by_stem(root: Path) -> dict[str, dict[str, str]]:
             stream = "array"
         else:
             stream = SENSORS.get(sensor.group(1), "array") if sensor else "array"
-        found.setdefault(_SENSOR.sub("", stem), {}).setdefault(stream, path)
+        found.setdefault(nfc(_SENSOR.sub("", stem)), {}).setdefault(stream, path)
     return found

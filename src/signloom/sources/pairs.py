@@ -9,6 +9,7 @@ from pathlib import Path
 from signloom.errors import InputError
 from signloom.media import list_pictures
 from signloom.sources.partners import frame_numbers, numbering, partners
+from signloom.sources.spelling import Finder
 
 LAYOUTS = ("auto", "photo-left", "photo-right", "folders")
 
@@ -60,6 +61,9 @@ def list_pairs(
         raise InputError(f"option layout: got '{layout}', expected one of {', '.join(LAYOUTS)}")
     if not root.is_dir():
         raise InputError(f"'{root}' is not a folder; source pairs wants one with pictures, or folders of them")
+    finder = Finder(root)
+    skeleton, photo = (finder.find(name) or name for name in (skeleton, photo))
+    folders = [finder.find(name) or name for name in folders]
     if layout == "auto" and (root / skeleton).is_dir() and (root / photo).is_dir():
         layout = "folders"
     if layout == "folders":

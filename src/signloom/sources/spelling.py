@@ -33,24 +33,24 @@ class Finder:
 
     def find(self, path: str) -> str | None:
         """``path``, relative to the root or absolute, as the file system spells it; None where it is not there."""
+        found = self._find(path)
+        if found is not None and nfc(found) != nfc(path):
+            self.padded[path] = found
+        elif found is not None and found != path:
+            self.composed[path] = found
+        return found
+
+    def _find(self, path: str) -> str | None:
         if os.path.lexists(self._root / path):
             return path
         folder, name = os.path.split(path)
-        place = folder if os.path.lexists(self._root / folder) else self.find(folder) if folder != path else None
+        place = self._find(folder) if folder != path else None
         if place is None:
             return None
         same = self._by_form(place).get(nfc(name), [])
-        if len(same) == 1:
-            found = os.path.join(place, same[0])
-            self.composed[path] = found
-            return found
-        number = _number(name) if self._numbers else None
-        same = [] if number is None else self._by_number(place).get(number, [])
-        if len(same) != 1:
-            return None
-        found = os.path.join(place, same[0])
-        self.padded[path] = found
-        return found
+        if not same and self._numbers and (number := _number(name)) is not None:
+            same = self._by_number(place).get(number, [])
+        return os.path.join(place, same[0]) if len(same) == 1 else None
 
     def notes(self) -> list[str]:
         """What was found under another spelling."""
@@ -90,4 +90,4 @@ class Finder:
 def _number(name: str) -> tuple[int, str] | None:
     """A name that is a number → (number, suffix)."""
     stem, suffix = os.path.splitext(name)
-    return (int(stem), suffix.lower()) if stem.isascii() and stem.isdigit() else None
+    return (int(stem), suffix.lower()) if stem.isascii() and stem.isdecimal() else None

@@ -23,6 +23,7 @@ from typing import Any
 
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError
+from signloom.runtime.text import lines_of
 from signloom.sources.listing import Wanted, as_bool, present, split_name
 from signloom.sources.ranges import fps_of
 from signloom.sources.tables import read_text
@@ -133,7 +134,7 @@ def _entries(root: Path, file: Path, classes: str | Path | None, glosses: int | 
         raise InputError(f"'{file}' lists no video")
     if glosses is None:
         return entries
-    if not str(glosses).isdigit() or int(glosses) < 1:
+    if not str(glosses).isdecimal() or int(glosses) < 1:
         raise InputError(f"option 'glosses' is '{glosses}'; wanted how many of the first glosses, e.g. 100")
     order = list(dict.fromkeys(e["class"] for e in entries))
     if isinstance(content, dict):
@@ -286,10 +287,10 @@ def _class_names(root: Path, file: Path, classes: str | Path | None) -> dict[int
             raise InputError(f"class list '{classes}' does not exist; wanted lines 'number<tab>gloss'")
         return {}
     names = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
         if line.strip():
             cells = line.strip().split(None, 1)
-            if len(cells) != 2 or not cells[0].isdigit():
+            if len(cells) != 2 or not cells[0].isdecimal():
                 raise InputError(f"'{path}' line {number} is '{line}'; wanted 'number<tab>gloss'")
             names[int(cells[0])] = cells[1]
     return names

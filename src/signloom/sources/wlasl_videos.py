@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from signloom.sources.listing import VIDEO_SUFFIXES, list_media
+from signloom.sources.spelling import nfc
 
 
 class Videos:
@@ -26,15 +27,16 @@ class Videos:
         # Clips that the corpus' own preparation cut lie in a folder videos; what was downloaded lies beside it.
         for path in sorted(self.listing, key=lambda p: ("videos" not in p.split("/"), p)):
             stem = stem_of(path)
-            self._stems[stem].append(path)
-            if stem.isascii() and stem.isdigit():
+            self._stems[nfc(stem)].append(path)
+            if stem.isascii() and stem.isdecimal():
                 self._counted[int(stem)].add(stem)
             for name in {*re.findall(r"\[([\w-]{11})\]", stem), *re.findall(r"-([\w-]{11})$", stem)}:
                 self._titled[name].append(path)
 
     def by_id(self, video_id: str) -> list[str]:
         """Files named by the list's number, best first; where there is none, with the zeros that a number loses."""
-        if video_id not in self._stems and self._numbers and video_id.isascii() and video_id.isdigit():
+        video_id = nfc(video_id)
+        if video_id not in self._stems and self._numbers and video_id.isascii() and video_id.isdecimal():
             same = self._counted.get(int(video_id), set()) - set(self._ids)
             if len(same) == 1:
                 (self._padded[video_id],) = same
