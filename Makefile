@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
+CAMPAIGNS := scripts/mutate scripts/mutation scripts/kill_test scripts/killing
 
 .PHONY: demo test check bench format clean
 demo: $(VENV)/.ready  ## the whole tour on a corpus it makes itself
@@ -13,8 +14,8 @@ test: $(VENV)/.ready  ## every test but those that need a GPU
 	$(BIN)/python -m pytest -m "not gpu" --durations=10
 
 check: $(VENV)/.ready  ## format, lint, types, layers: seconds
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests $(CAMPAIGNS)
+	$(BIN)/ruff check src tests $(CAMPAIGNS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -22,8 +23,8 @@ bench: $(VENV)/.ready  ## measure speed on this machine
 	$(BIN)/signloom bench
 
 format: $(VENV)/.ready
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests $(CAMPAIGNS)
+	$(BIN)/ruff check --fix src tests $(CAMPAIGNS)
 
 $(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	@scripts/system_libraries
