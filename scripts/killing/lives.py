@@ -210,7 +210,7 @@ def full_disk(scene: Scene, life: Life, mount: Path, site: Path, reference: Refe
         if code == 0:
             life.wrong += compared(scene, out, reference)
             return life
-        if code not in (1, 2) or not re.search(r"(?i)no space|disk", said) or "Traceback" in said:
+        if code not in (1, 2, 4) or not re.search(r"(?i)no space|disk", said) or "Traceback" in said:
             life.wrong.append(f"disk full ({what}): exit code {code}: {said.strip()[-300:]}")
         there = outputs(out, scene) if out.exists() else {}
         if scene.whole in there:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-EXIT_CODES = (0, 1, 2, 3)
+EXIT_CODES = (0, 1, 2, 3, 4)
 FINDINGS = ("crash", "hang", "memory", "silent", "input changed", "wrote elsewhere")
 FINE = ("refused", "right", "noted", "damaged", "untold")
 # An exception that nobody meant to raise, as it stands in a clip's row.

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from signloom.errors import InputError, MediaError
-from signloom.runtime.workers import Job, map_clips
+from signloom.runtime.workers import Job, _ctrl_c_held, map_clips
 
 
 def work(what, folder=None):
@@ -36,6 +38,15 @@ def test_one_bad_clip_never_ends_a_run_and_each_is_named_with_its_reason():
     assert "signal 9" in outcomes[2].message
     assert "odd clip" in outcomes[3].message
     assert outcomes[5].value == {"did": "b"}
+
+
+def test_ctrl_c_finds_no_worker_that_cannot_ignore_it_yet():
+    """One that is still importing would print a traceback into the middle of the message."""
+    show = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with _ctrl_c_held():
+        begun = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert begun.stdout == "True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_what_is_done_is_not_done_again_but_failures_and_changes_are(tmp_path):
