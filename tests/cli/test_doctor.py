@@ -126,12 +126,14 @@ def test_labels_and_signers_worth_knowing(clip, tmp_path, capsys):
         clip(f"s{k % 2}/hi/{k}.mp4", seed=k)
     clip("s0/Hi/9.mp4", seed=9, fps=30)
     code, result = doctor(capsys, tmp_path / "corpus", "--pattern", "{signer}/{label}/{take}.mp4")
-    assert code == 0  # worth knowing is not wrong
+    assert code == 3  # one sign under two names would be learnt as two; the rest is worth knowing, and not wrong
+    (problem,) = result["problems"]
+    assert problem["kind"] == "spelling"
+    assert "'hi' (6 clips) is also spelt 'Hi' (1)" in problem["message"]
     notes = "\n".join(result["notes"])
     assert "'hi' has 6 clips, 'Hi' 1" in notes
     assert "1 labels have a single clip" in notes
     assert "1 labels are made by one signer only" in notes
-    assert "differ in spelling only: 'Hi', 'hi'" in notes
     assert "2 frame rates: 25.00 (6), 30.00 (1)" in notes
     assert "2 signers: too few" in notes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
@@ -16,7 +17,7 @@ import numpy as np
 from signloom.data.manifest import Manifest, Record
 from signloom.data.skeleton import joints_of
 from signloom.errors import InputError, MediaError
-from signloom.media import Limits, VideoInfo, content_hash, iter_frames, probe, read_pose
+from signloom.media import Limits, VideoInfo, content_hash, frame_times, iter_frames, probe, read_pose
 from signloom.media.headers import read_header
 from signloom.runtime.text import lines_of
 from signloom.runtime.workers import Job, map_clips
@@ -54,6 +55,7 @@ KINDS = {
     "range": "a frame range that does not fit the video",
     "duplicate": "the same content more than once",
     "unlabelled": "no label, where others have one",
+    "spelling": "one label, spelt in more than one way",
     "unmatched": "left out, because the path does not fit",
     "still": "nothing moves, or all is black",
     "several-people": "a pose in which more than one could be the signer",
@@ -73,6 +75,7 @@ _SUFFIXES = {
     "Ogg": ".ogv",
 }
 _THUMBNAIL_PX = 48  # frames are compared at about this size
+_SEPARATORS = re.compile(r"[\s_.\u2010-\u2015-]+")  # between the words of a gloss; dashes of all lengths
 _BLACK = 24  # no brighter than this anywhere
 _STILL = 0.5  # mean difference to the first frame
 
@@ -94,7 +97,8 @@ class Problem:
 class Facts:
     """What one file is like. ``found`` holds (kind, message) of what is wrong with it, though it can be read.
 
-    ``pose_found`` counts what :func:`~signloom.streams.pose_cleaning.clean_pose` finds in a pose.
+    ``dropped`` frames are those that its camera left out. ``pose_found`` counts what
+    :func:`~signloom.streams.pose_cleaning.clean_pose` finds in a pose.
     """
 
     how: str
@@ -104,6 +108,7 @@ class Facts:
     rotation_deg: int = 0
     codec: str | None = None
     uneven: bool = False
+    dropped: int = 0
     content: str | None = None
     pose_found: Mapping[str, int] = field(default_factory=dict)
     found: tuple[tuple[str, str], ...] = ()
@@ -198,7 +203,7 @@ def diagnose(
         else:
             reason = outcome.reason if outcome.reason in KINDS else "error"
             problems.append(Problem(reason, path, ids, outcome.message or ""))
-    problems += _range_problems(files, facts) + _duplicates(files, facts) + _unlabelled(manifest)
+    problems += _range_problems(files, facts) + _duplicates(files, facts) + _unlabelled(manifest) + _spellings(manifest)
     order = {kind: k for k, kind in enumerate(KINDS)}
     problems.sort(key=lambda p: (order[p.kind], p.file or ""))
     shown = _main_stream(manifest, facts)
@@ -279,10 +284,14 @@ def _examine_video(path: str, full: bool, limits: Limits, found: list[tuple[str,
         suffix = os.path.splitext(path)[1].lower()
         if kind in _SUFFIXES and suffix not in _SUFFIXES[kind].split():
             found.append(("extension", f"'{path}': it is {kind}, not what '{suffix}' says"))
-    frames = info.n_frames
+    frames, dropped = info.n_frames, 0
     if frames and info.duration_s and frames > 2:
         rate = frames / info.duration_s
-        if abs(rate / info.fps - 1) > 0.1 and abs(frames - info.fps * info.duration_s) > 2:
+        dropped = _dropped(path, info, limits) if rate < info.fps else 0
+        if (
+            abs((frames + dropped) / info.duration_s / info.fps - 1) > 0.1
+            and abs(frames - info.fps * info.duration_s) > 2
+        ):
             message = (
                 f"'{path}': {frames} frames in {info.duration_s:.2f} s make {rate:.2f} frames/s, the container says "
                 f"{info.fps:.2f}"
@@ -294,8 +303,21 @@ def _examine_video(path: str, full: bool, limits: Limits, found: list[tuple[str,
         "size_px": (info.width, info.height),
         "rotation_deg": info.rotation_deg,
         "codec": info.codec,
+        "dropped": dropped,
     }
     return facts | _decode(path, info, limits, found) if full else facts
+
+
+def _dropped(path: str, info: VideoInfo, limits: Limits) -> int:
+    """How many frames are missing between those that are there, which else keep to the container's rate.
+
+    Phones and webcams leave frames out when the light or the processor is weak: nothing is wrong with such a file.
+    """
+    steps_s = np.diff(frame_times(path, limits))
+    usual_s = float(np.median(steps_s)) if len(steps_s) else 0.0
+    if abs(usual_s * info.fps - 1) > 0.1:
+        return 0
+    return int(np.maximum(np.rint(steps_s / usual_s) - 1, 0).sum())
 
 
 def _decode(path: str, info: VideoInfo, limits: Limits, found: list[tuple[str, str]]) -> dict[str, Any]:
@@ -313,7 +335,8 @@ def _decode(path: str, info: VideoInfo, limits: Limits, found: list[tuple[str, s
             steps.append(time_s - last_s)
         last_s = time_s
         decoded += 1
-    if info.n_frames is not None and abs(decoded - info.n_frames) > 1:
+    # Fewer, but not so few that it would be cut off: cameras count frames that they drop.
+    if info.n_frames is not None and decoded > info.n_frames + 1:
         found.append(("lying", f"'{path}': the container says {info.n_frames} frames, decoding gives {decoded}"))
     if brightest < _BLACK:
         found.append(("still", f"'{path}': every frame is black"))
@@ -468,6 +491,35 @@ def _unlabelled(manifest: Manifest) -> list[Problem]:
     ]
 
 
+def _spellings(manifest: Manifest) -> list[Problem]:
+    """Labels that are one to a reader, and two to a model: they differ in case, separators or Unicode form."""
+    clips: dict[str, list[str]] = defaultdict(list)
+    for r in manifest:
+        if r.label is not None:
+            clips[r.label].append(r.id)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in clips:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+        alike[" ".join(_SEPARATORS.sub(" ", folded).split()) or label].append(label)
+    problems = []
+    for variants in alike.values():
+        if len(variants) < 2:
+            continue
+        usual, *others = sorted(variants, key=lambda label: (-len(clips[label]), label))
+        rest = ", ".join(f"{ascii(v) if _looks_like(v, usual) else repr(v)} ({len(clips[v])})" for v in others)
+        message = (
+            f"label {usual!r} ({len(clips[usual])} clips) is also spelt {rest}: to a model these are "
+            f"{len(variants)} signs. Give them one spelling in the table or the folders' names"
+        )
+        problems.append(Problem("spelling", None, tuple(i for v in others for i in clips[v]), message))
+    return problems
+
+
+def _looks_like(label: str, other: str) -> bool:
+    """Whether two labels look the same when they are printed."""
+    return unicodedata.normalize("NFC", label).strip() == unicodedata.normalize("NFC", other).strip()
+
+
 # --- worth knowing ------------------------------------------------------------------------------------------------
 
 
@@ -500,12 +552,6 @@ def _label_notes(manifest: Manifest) -> list[str]:
         one = sorted(label for label, signers in by.items() if len(signers) == 1)
         if one:
             notes.append(f"{len(one)} labels are made by one signer only, so no new signer can test them: {_few(one)}")
-    spellings: dict[str, set[str]] = defaultdict(set)
-    for label in per_label:
-        spellings[" ".join(unicodedata.normalize("NFKC", label).casefold().split())].add(label)
-    for variants in spellings.values():
-        if len(variants) > 1:
-            notes.append(f"labels that differ in spelling only: {', '.join(repr(v) for v in sorted(variants))}")
     return [*notes, *_lost_zeros("labels", per_label), *_lost_zeros("signers", manifest.signers)]
 
 
@@ -567,6 +613,13 @@ def _media_notes(facts: Mapping[str, Facts]) -> list[str]:
     if uneven:
         notes.append(
             f"{len(uneven)} clips have frames at uneven times, first '{uneven[0]}'; they are resampled when read"
+        )
+    dropped = [(path, f.dropped, f.frames) for path, f in facts.items() if f.dropped]
+    if dropped:
+        path, n, there = dropped[0]
+        notes.append(
+            f"in {len(dropped)} clips the camera dropped frames, first '{path}' ({n} missing beside {there}); their "
+            "times are right, and they are resampled when read"
         )
     if media.frames and media.frames["most"] > 10 * media.frames["median"]:
         longest = max(facts, key=lambda p: facts[p].frames or 0)
