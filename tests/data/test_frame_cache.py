@@ -125,5 +125,31 @@ def test_the_processes_of_a_machine_share(machine, monkeypatch, environment, sha
     assert default_cache()._left == 4 * GIB // share
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_lowest_limit_of_nested_groups_counts(monkeypatch, tmp_path, version):
+    """A job in a pod in a slice: each may have a limit of its own, and the process sees the path to its group."""
+    top = tmp_path / ("memory" if version == 1 else "")
+    limit, used = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
+    )
+    for place, most, taken in (("", 2**63 - 4096, 9), ("pod", 6 * GIB, 4 * GIB), ("pod/job", 5 * GIB, GIB)):
+        (top / place).mkdir(parents=True, exist_ok=True)
+        (top / place / limit).write_text(f"{most}\n")
+        (top / place / used).write_text(f"{taken}\n")
+    own = tmp_path / "cgroup"
+    own.write_text("5:cpu,memory:/pod/job\n1:name=systemd:/\n" if version == 1 else "0::/pod/job\n")
+    find = frame_cache._cgroup_files
+    files = find(tmp_path, own)
+    assert [f.parent.name for f, _ in files[:2]] == ["job", "pod"]
+    monkeypatch.setattr(frame_cache, "_cgroup_files", lambda: files)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100 * GIB))
+    assert free_bytes() == 2 * GIB  # of the pod, which others in it use too
+    # Inside a container the group's own files stand at the top, under a name that is not to be seen there.
+    for path in ("/docker/0123", "/../elsewhere"):
+        own.write_text(f"5:memory:{path}\n0::{path}\n")
+        assert find(tmp_path, own) == [(top / limit, top / used)]
+    assert find(tmp_path, tmp_path / "none") == [(top / limit, top / used)]
+
+
 def test_this_machine_says_something():
     assert 0 < free_bytes() <= psutil.virtual_memory().total

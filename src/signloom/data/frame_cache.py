@@ -67,9 +67,25 @@ def _given_back(group: Path) -> int:
         return 0
 
 
-def _cgroup_files() -> list[tuple[Path, Path]]:
-    """Where Linux says what a container may use and does use: control groups of version 2 and 1."""
-    root = Path("/sys/fs/cgroup")
-    two = (root / "memory.max", root / "memory.current")
-    one = (root / "memory/memory.limit_in_bytes", root / "memory/memory.usage_in_bytes")
-    return [pair for pair in (two, one) if pair[0].exists()]
+def _cgroup_files(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> list[tuple[Path, Path]]:
+    """Where Linux says what may be used and what is: of this process's control group, and of all that it lies in.
+
+    Version 2 has one tree below ``root``, version 1 one for memory. ``own`` names the group in each.
+    """
+    try:
+        rows = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        rows = []
+    places = {name: path for _, names, path in (row for row in rows if len(row) == 3) for name in names.split(",")}
+    found = []
+    for top, name, limit, used in (
+        (root, "", "memory.max", "memory.current"),
+        (root / "memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        group = top / places.get(name, "").lstrip("/")
+        # A container may see its own group alone, as the top, though it is told the name that the machine has for it.
+        groups = [group, *group.parents] if ".." not in group.parts else [top]
+        found += [(g / limit, g / used) for g in groups if g.is_relative_to(top) and (g / limit).exists()]
+    return found
