@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signloom.data.leaks import show_the_same
 from signloom.data.manifest import Manifest, Record
 from signloom.data.skeleton import joints_of
 from signloom.errors import InputError, MediaError
@@ -203,7 +204,13 @@ def diagnose(
         else:
             reason = outcome.reason if outcome.reason in KINDS else "error"
             problems.append(Problem(reason, path, ids, outcome.message or ""))
-    problems += _range_problems(files, facts) + _duplicates(files, facts) + _unlabelled(manifest) + _spellings(manifest)
+    problems += (
+        _range_problems(files, facts)
+        + _duplicates(files, facts)
+        + _nearly_the_same(files, facts)
+        + _unlabelled(manifest)
+        + _spellings(manifest)
+    )
     order = {kind: k for k, kind in enumerate(KINDS)}
     problems.sort(key=lambda p: (order[p.kind], p.file or ""))
     shown = _main_stream(manifest, facts)
@@ -479,6 +486,39 @@ def _duplicates(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts
             message += f" stands for {len(records)} clips ({', '.join(sorted(records)[:4])})"
         problems.append(Problem("duplicate", paths[0], tuple(sorted(records)), message))
     return problems
+
+
+def _nearly_the_same(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[Problem]:
+    """Clips of one file that share four fifths of their stretch, and whose labels differ."""
+    problems = []
+    for path, found in facts.items():
+        if not found.fps or not found.frames or len(files[path]) < 2:
+            continue
+        spans = sorted(((*_span_s(r, found.fps, found.frames), r) for r in files[path]), key=lambda span: span[:2])
+        for k, (start_s, end_s, record) in enumerate(spans):
+            for other_start_s, other_end_s, other in spans[k + 1 :]:
+                if other_start_s >= end_s:
+                    break
+                shared_s = min(end_s, other_end_s) - other_start_s
+                longer_s = max(end_s - start_s, other_end_s - other_start_s)
+                if (
+                    shared_s >= 0.8 * longer_s
+                    and record.label != other.label
+                    and record.range != other.range
+                    and show_the_same(record.box_px, other.box_px)
+                ):
+                    message = (
+                        f"'{path}': {other_start_s:.2f} to {min(end_s, other_end_s):.2f} s is '{record.label}' in clip "
+                        f"'{record.id}' and '{other.label}' in clip '{other.id}'"
+                    )
+                    problems.append(Problem("duplicate", path, (record.id, other.id), message))
+    return problems
+
+
+def _span_s(record: Record, fps: float, frames: int) -> tuple[float, float]:
+    if record.timed:
+        return record.start_s or 0.0, frames / fps if record.end_s is None else record.end_s
+    return record.first_frame / fps, (frames if record.end_frame is None else record.end_frame) / fps
 
 
 def _unlabelled(manifest: Manifest) -> list[Problem]:
