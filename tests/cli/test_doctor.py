@@ -97,12 +97,16 @@ def test_frame_ranges_that_do_not_fit_the_video(clip, tmp_path, capsys):
     (tmp_path / "corpus" / "list.csv").write_text(
         "video,label,first_frame,end_frame,fps\na.mp4,hi,0,4,30\na.mp4,bye,4,20,30\na.mp4,no,0,3,25\n"
     )
-    code, result = doctor(capsys, tmp_path / "corpus" / "list.csv")
+    code, result = doctor(capsys, tmp_path / "corpus" / "list.csv", "--option", "rate=file")
     assert code == 3
     assert [p["kind"] for p in result["problems"]] == ["range", "range"]
     assert any("frames 4 to 20" in p["message"] and "has 8" in p["message"] for p in result["problems"])
     assert any("counted at 25 frames/s" in p["message"] and "has 30.00" in p["message"] for p in result["problems"])
     assert result["files"] == 1
+    code, result = doctor(capsys, tmp_path / "corpus" / "list.csv")  # frames at 25 are a time, in a file of any rate
+    assert [p["kind"] for p in result["problems"]] == ["range", "duplicate"]
+    assert "0.133333 s to 0.666667 s" in result["problems"][0]["message"]
+    assert "'no' in clip" in result["problems"][1]["message"]
 
 
 def test_missing_files_missing_labels_and_shares_of_published_lists(clip, tmp_path, capsys):

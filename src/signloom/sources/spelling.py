@@ -34,10 +34,9 @@ class Finder:
     def find(self, path: str) -> str | None:
         """``path``, relative to the root or absolute, as the file system spells it; None where it is not there."""
         found = self._find(path)
-        if found is not None and nfc(found) != nfc(path):
-            self.padded[path] = found
-        elif found is not None and found != path:
-            self.composed[path] = found
+        if found is None or found == path:
+            return found
+        (self.composed if nfc(found) == nfc(path) else self.padded)[path] = found
         return found
 
     def _find(self, path: str) -> str | None:
