@@ -43,6 +43,32 @@ def test_one_changed_input_is_the_same_each_time_and_its_files_are_kept(tmp_path
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("key", ["streams", "inputs", "metrics", "parameters", "corpus"])
+@pytest.mark.parametrize("value", [[], 7, "text", None])
+def test_info_says_that_a_run_is_broken(tmp_path, signloom, key, value):
+    """Found by changing inputs: what stands in a config may be of any kind."""
+    config = {
+        "format": "signloom-checkpoint",
+        "version": 1,
+        "architecture": "pose_transformer",
+        "labels": ["a"],
+        "inputs": {},
+        "streams": {"pose": {}},
+        "metrics": {},
+        "corpus": {},
+        "split": {},
+        "recipe": {},
+        "parameters": 1,
+        "signloom": "0",
+        "task": "recognise",
+    }
+    config[key] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code, _, err = signloom("info", tmp_path)
+    assert code in (0, 1), err
+    assert code == 0 or "broken" in err
+
+
 @pytest.mark.slow
 def test_kills_two_at_once_and_a_full_disk_change_nothing(tmp_path):
     """Of shard alone: prepare and train are killed by tests of their own."""

@@ -11,7 +11,7 @@ from typing import Any
 from signloom.data.failures import read_failures
 from signloom.data.manifest import FILE_NAME, read_manifest
 from signloom.data.shards import has_shards, read_shards
-from signloom.errors import InputError
+from signloom.errors import CheckpointError, InputError
 from signloom.tasks import task_of_run
 from signloom.tasks.recognise.fuse import FILE_NAME as FUSION_FILE
 from signloom.tasks.recognise.fuse import crossval_runs, is_crossval, is_fusion
@@ -122,6 +122,15 @@ def _crossval(folder: Path) -> dict[str, Any]:
 
 
 def _run(folder: Path) -> dict[str, Any]:
+    """Raises CheckpointError where one of the run's small files is not what signloom writes."""
+    try:
+        return _about_run(folder)
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"'{folder}': config.json, run.json or an evaluation is broken: {what}") from error
+
+
+def _about_run(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
     task = task_of_run(folder)
     corpus, split = config["corpus"], config["split"]
