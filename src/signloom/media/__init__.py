@@ -12,7 +12,7 @@ from signloom.media.images import read_picture, write_picture
 from signloom.media.limits import DEFAULT_FPS, PLAUSIBLE_FPS, REASONS, Limits
 from signloom.media.local_files import HeldFile, content_hash, list_pictures
 from signloom.media.pixels import import_cv2, resize_shorter_side
-from signloom.media.pose_files import read_pose, write_pose
+from signloom.media.pose_files import probe_pose, read_pose, write_pose
 from signloom.media.read import (
     Video,
     VideoInfo,
@@ -48,6 +48,7 @@ __all__ = [
     "open_video_writer",
     "probe",
     "probe_flow",
+    "probe_pose",
     "read_flow",
     "read_flow_codes",
     "read_frames",

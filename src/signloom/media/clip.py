@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from signloom.errors import MediaError
 from signloom.media.headers import Header, read_header
@@ -35,12 +35,25 @@ _SHORT_SHARE = 0.05
 LONGEST_GAP_S = 600.0  # between two frames; more is a broken clock, not a pause
 
 
+class Key(NamedTuple):
+    """A frame that decoding may begin at: its number, its time of presentation and of decoding in the track's units."""
+
+    number: int
+    pts: int
+    dts: int | None
+
+
+class NotSought(Exception):
+    """Seeking did not lead to the frames that were expected: decode from the start."""
+
+
 @contextmanager
-def open_clip(path: str | os.PathLike[str], limits: Limits) -> Iterator[Clip]:
-    """Open a video or a single picture within ``limits``, its header read first. Raises MediaError."""
+def open_clip(path: str | os.PathLike[str], limits: Limits, *, part: bool = False) -> Iterator[Clip]:
+    """Open a video or a single picture within ``limits``, its header read first; a ``part`` of any file of whatever
+    size. Raises MediaError."""
     import av
 
-    with open_regular(path, limits.max_bytes) as file:
+    with open_regular(path, None if part else limits.max_bytes) as file:
         header = read_header(file, path)
         if header.size_px:
             _check_size(path, *header.size_px, limits)
@@ -73,7 +86,7 @@ class Clip:
     def __init__(self, path, header: Header, size: int, container, stream, limits: Limits):
         self.path, self.size, self.container, self.stream, self.limits = path, size, container, stream, limits
         self.watch = Watch(limits.max_seconds)
-        self.fps = next((float(r) for r in (stream.average_rate, stream.guessed_rate) if _plausible(r)), None)
+        self.fps = next((float(r) for r in (stream.average_rate, stream.guessed_rate) if plausible_rate(r)), None)
         self.step_s = 1 / (self.fps or DEFAULT_FPS)
         self.ends_early = header.ends_early
         self.indexed = header.indexed
@@ -118,20 +131,45 @@ class Clip:
             raise self.fail("no-frames", f"a {self.stream.codec_context.name} track in which no frame can be decoded")
         if clearly_short(n, self.promised_frames):
             raise self.fail("truncated", f"it promises {self.promised_frames} frames, of which {n} can be decoded")
+        self.check_range(n, first_frame, end_frame)
+
+    def check_range(self, n: int, first_frame: int, end_frame: int | None) -> None:
+        """Refuse a range that a file of ``n`` frames does not have."""
         if n <= first_frame:
             raise self.fail("no-frames", f"it has {n} frames; the clip should start at frame {first_frame}")
         if end_frame is not None and clearly_short(n - first_frame, end_frame - first_frame):
             raise self.fail("truncated", f"it has {n} frames; the clip should end at frame {end_frame}")
 
-    def decode(self) -> Iterator[tuple[float | None, Any]]:
-        """(presentation time or None, frame) for every frame the decoder gives, flushed at the end."""
+    def _packets_from(self, key: Key) -> Iterator[Any]:
+        """Packets from that of ``key`` on: the decoder sees nothing that lies before it. Raises NotSought."""
+        import av
+
+        try:
+            self.container.seek(key.pts if key.dts is None else key.dts, stream=self.stream)
+        except (av.error.FFmpegError, OSError) as error:
+            raise NotSought from error
+        there = False
+        for packet in self.container.demux(self.stream):
+            there = there or (packet.is_keyframe and packet.pts == key.pts)
+            if there:
+                yield packet
+            elif packet.is_keyframe and packet.pts is not None and packet.pts > key.pts:
+                raise NotSought
+        if not there:
+            raise NotSought
+
+    def decode(self, key: Key | None = None) -> Iterator[tuple[float | None, Any]]:
+        """(presentation time or None, frame) for every frame the decoder gives, flushed at the end; from ``key`` on.
+
+        Raises NotSought where ``key`` is not found.
+        """
         import av
 
         shown = 0
         # AVI stores no presentation times, only an even grid in decoding order: the n-th frame shown has the n-th slot.
         slots: deque[int | None] | None = deque() if self.container.format.name == "avi" else None
         try:
-            for packet in self.container.demux(self.stream):
+            for packet in self.container.demux(self.stream) if key is None else self._packets_from(key):
                 if self.watch.over:
                     raise self.fail("timeout", f"not read within {self.limits.max_seconds:g} s ({shown} frames so far)")
                 if slots is not None and packet.size:
@@ -141,6 +179,8 @@ class Clip:
                     reason = "truncated" if at_end or self.ends_early else "decode-error"
                     raise self.fail(reason, f"the data of frame {shown} or of one soon after it is not whole")
                 for frame in packet.decode():
+                    if key is not None and frame.pts is not None and frame.pts < key.pts:
+                        continue  # shown before the key frame and decoded after it, without what it refers to
                     if frame.is_corrupt:
                         raise self.fail("decode-error", f"frame {shown} is damaged")
                     pts = frame.pts if slots is None else slots.popleft() if slots else None
@@ -160,9 +200,9 @@ class Clip:
         if gap_s is not None and gap_s <= 0:  # a clock that stands still; the codec may have a rate of its own
             believe = False
             rate = self.stream.codec_context.framerate
-            self.fps = float(rate) if _plausible(rate) else DEFAULT_FPS
+            self.fps = float(rate) if plausible_rate(rate) else DEFAULT_FPS
         elif self.fps is None:
-            believe = gap_s is not None and _plausible(1 / gap_s)
+            believe = gap_s is not None and plausible_rate(1 / gap_s)
             self.fps = None if believe else DEFAULT_FPS
         self.step_s = 1 / self.fps if self.fps else gap_s or 1 / DEFAULT_FPS
         previous_s: float | None = None
@@ -195,7 +235,8 @@ class Watch:
         return time.monotonic() - self.since > self.left_s
 
 
-def _plausible(rate: Any) -> bool:
+def plausible_rate(rate: Any) -> bool:
+    """Whether a video may have so many frames a second."""
     return rate is not None and PLAUSIBLE_FPS[0] <= float(rate) <= PLAUSIBLE_FPS[1]
 
 

@@ -8,38 +8,19 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from signloom.errors import InputError
-from signloom.media.clip import Clip, Watch, clearly_short, open_clip
+from signloom.media.clip import Clip, open_clip
+from signloom.media.folders import picture_of_folder
 from signloom.media.limits import DEFAULT_FPS, DEFAULT_LIMITS, Limits, fail
 from signloom.media.local_files import list_pictures
 from signloom.media.pixels import Look, plane_samples
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a clip's header says, as the frames will come out: ``width`` × ``height`` after rotation and pixel aspect.
-
-    ``rotation_deg`` is the clockwise turn (0, 90, 180, 270) that reading applies to the stored picture, after swapping
-    its left and right where ``mirrored``. ``n_frames`` and ``duration_s`` are None where the container does not say.
-    ``fps`` is nominal; see :func:`read_video`.
-    """
-
-    width: int
-    height: int
-    fps: float
-    n_frames: int | None
-    rotation_deg: int
-    codec: str
-    duration_s: float | None
-    mirrored: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
+from signloom.media.recording import Recording, VideoInfo, check_range
 
 
 @dataclass(frozen=True)
@@ -51,37 +32,20 @@ class Video:
     fps: float
 
 
-def probe(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
+def probe(
+    path: str | os.PathLike[str],
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    first_frame: int = 0,
+    end_frame: int | None = None,
+) -> VideoInfo:
     """What the header says, checked against the file's size; one frame is decoded, for its orientation.
 
-    Raises MediaError, also for a file that ends before its container says, whichever frames it still holds.
+    A range is checked against the header, and limits are for it alone; what is told is of the file. Raises MediaError,
+    without a range also for a file that ends before its container says, whichever frames it still holds.
     """
-    pictures = list_pictures(path)
-    if pictures:
-        first = probe(pictures[0], limits)
-        n = len(pictures)
-        return replace(first, fps=DEFAULT_FPS, n_frames=n, duration_s=n / DEFAULT_FPS, metadata={})
-    with open_clip(path, limits) as clip:
-        if clip.ends_early:
-            raise clip.fail("truncated", clip.ends_early)
-        clip.check_length(0, None)
-        look = None
-        for _, frame in clip.timed():
-            look = Look(clip, frame)
-            break
-        if look is None:
-            raise clip.fail("no-frames", "no frame can be decoded")
-        return VideoInfo(
-            width=look.width,
-            height=look.height,
-            fps=clip.fps or round(1 / clip.step_s, 6),
-            n_frames=clip.promised_frames,
-            rotation_deg=look.rotation_deg,
-            codec=clip.stream.codec_context.name,
-            duration_s=clip.duration_s,
-            mirrored=look.mirrored,
-            metadata=dict(clip.container.metadata),
-        )
+    with Recording(path, limits, part=(first_frame, end_frame) != (0, None)) as recording:
+        return recording.info(first_frame, end_frame)
 
 
 def iter_frames(
@@ -95,13 +59,14 @@ def iter_frames(
     """Yield (time_s, frame) for every frame once, in presentation order, holding two at a time.
 
     Frames are uint8 (H, W, 3) RGB in display orientation, each its own array. ``first_frame``/``end_frame`` are
-    0-based, half-open, and count decoded frames: the clip is decoded from its start, so they are exact in every
-    format. ``box_px`` (x0, y0, x1, y1) in display pixels is rounded outwards and clamped to the picture. Times are in
-    seconds since the first frame yielded.
+    0-based, half-open, and count decoded frames. They are exact in every format: decoding begins at a key frame only
+    where that gives the same frames as from the start of the file, else there. ``box_px`` (x0, y0, x1, y1) in display
+    pixels is rounded outwards and clamped to the picture. Times are in seconds since the first frame yielded. Limits
+    are for what is read, not for the file that a range is cut from.
 
     Raises InputError for a range or box that selects nothing, MediaError for a file that cannot be read in full.
     """
-    _check_range(first_frame, end_frame)
+    check_range(first_frame, end_frame)
     return _iterate(path, first_frame, end_frame, box_px, limits)
 
 
@@ -118,7 +83,7 @@ def read_video(
     ``fps`` is the container's average rate where that lies within :data:`PLAUSIBLE_FPS`, else one over the median
     spacing of the timestamps, else (a single frame, no usable timestamps) :data:`DEFAULT_FPS`.
     """
-    _check_range(first_frame, end_frame)
+    check_range(first_frame, end_frame)
     facts: dict[str, Any] = {}
     frames = np.empty((0, 0, 0, 3), np.uint8)
     times: list[float] = []
@@ -165,7 +130,7 @@ def read_frames(
             raise InputError(f"'{path}': asked for {wanted}; it has {len(pictures)} pictures, counted from 0")
         once, size = {}, None
         for row in sorted(set(rows)):
-            once[row], size = _picture_of_folder(pictures[row], size, None, limits)
+            once[row], size = picture_of_folder(pictures[row], size, None, limits)
         return np.stack([once[row] for row in rows])
     with open_clip(path, limits) as clip:
         look: Look | None = None
@@ -238,87 +203,10 @@ def constant_rate(times_s: np.ndarray, fps: float) -> np.ndarray:
     return after - nearer_before
 
 
-def _check_range(first_frame: int, end_frame: int | None) -> None:
-    if first_frame < 0 or (end_frame is not None and end_frame <= first_frame):
-        raise InputError(
-            f"frames {first_frame}–{end_frame} select nothing; first_frame counts from 0 and end_frame is one past the "
-            "last frame (None = to the end)"
-        )
-
-
 def _iterate(path, first_frame, end_frame, box_px, limits, facts=None) -> Iterator[tuple[float, np.ndarray]]:
-    pictures = list_pictures(path)
-    if pictures:
-        if facts is not None:
-            facts.update(fps=DEFAULT_FPS, n_frames=len(pictures[first_frame:end_frame]) or 1)
-        yield from _iterate_pictures(pictures, path, first_frame, end_frame, box_px, limits)
-        return
-    with open_clip(path, limits) as clip:
-        if clip.ends_early and end_frame is None:
-            raise clip.fail("truncated", clip.ends_early)
-        clip.check_length(first_frame, end_frame)
-        if facts is not None:
-            promised = clip.promised_frames
-            stop = end_frame if promised is None else min(promised, end_frame or promised)
-            facts["n_frames"] = None if stop is None else min(max(stop - first_frame, 1), limits.max_frames)
-        look: Look | None = None
-        start_s, n = 0.0, 0
-        for time_s, frame in clip.timed():
-            if n >= first_frame:
-                if n - first_frame >= limits.max_frames:
-                    raise clip.fail("too-long", f"more than {limits.max_frames} frames. Cut it, or raise max_frames")
-                if look is None:
-                    look, start_s = Look(clip, frame, box_px), time_s
-                    if facts is not None:
-                        facts["fps"] = clip.fps
-                picture = look.picture(frame)
-                clip.watch.pause()
-                yield time_s - start_s, picture
-                clip.watch.go_on()
-            n += 1
-            if end_frame is not None and n >= end_frame:
-                return
-        clip.check_end(n, first_frame, end_frame)
-
-
-def _iterate_pictures(pictures, path, first_frame, end_frame, box_px, limits) -> Iterator[tuple[float, np.ndarray]]:
-    n = len(pictures)
-    chosen = pictures[first_frame:end_frame]
-    if not chosen:
-        raise fail(path, "no-frames", f"it has {n} pictures; the clip should start at frame {first_frame}")
-    if end_frame is not None and clearly_short(n - first_frame, end_frame - first_frame):
-        raise fail(path, "truncated", f"it has {n} pictures; the clip should end at frame {end_frame}")
-    if len(chosen) > limits.max_frames:
-        raise fail(path, "too-long", f"{len(chosen):,} pictures; at most {limits.max_frames:,}")
-    watch, size = Watch(limits.max_seconds), None
-    for number, picture in enumerate(chosen):
-        if watch.over:
-            raise fail(path, "timeout", f"not read within {limits.max_seconds:g} s ({number} pictures so far)")
-        frame, size = _picture_of_folder(picture, size, box_px, limits)
-        watch.pause()
-        yield number / DEFAULT_FPS, frame
-        watch.go_on()
-
-
-def _picture_of_folder(
-    picture: Path, size: tuple[int, int] | None, box_px: Any, limits: Limits
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """The picture, upright and cut to the box, and its size before that. Raises MediaError unless that is ``size``."""
-    with open_clip(picture, limits) as clip:
-        if clip.ends_early:
-            raise clip.fail("truncated", clip.ends_early)
-        first = next(clip.decode(), None)
-        if first is None:
-            raise clip.fail("no-frames", "no picture can be decoded")
-        look = Look(clip, first[1], box_px)
-        own = look.width, look.height
-        if size is not None and own != size:
-            turned = " once it is turned as its EXIF says" if look.rotation_deg % 180 else ""
-            raise clip.fail(
-                "decode-error",
-                f"{own[0]}x{own[1]}{turned}; its folder began with {size[0]}x{size[1]}. All must be alike",
-            )
-        return look.picture(first[1]), own
+    part = bool(first_frame) or end_frame is not None
+    with Recording(path, limits, part=part) as recording:
+        yield from recording.part(first_frame, end_frame, box_px, facts)
 
 
 def _read_rows(clip: Clip, rows: Sequence[int] | np.ndarray, picture: Callable[[Any], np.ndarray]) -> np.ndarray:

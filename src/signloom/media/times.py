@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from signloom.media.clip import LONGEST_GAP_S, Clip, clearly_short, open_clip
+from signloom.media.clip import Clip, clearly_short, open_clip
+from signloom.media.index import index_of
 from signloom.media.limits import DEFAULT_FPS, DEFAULT_LIMITS, Limits, fail
 from signloom.media.local_files import list_pictures
 
@@ -67,12 +68,12 @@ def _times(path: str, stamp: tuple[int, int], limits: Limits) -> np.ndarray:
     pictures = list_pictures(path)
     if pictures:
         return np.arange(len(pictures)) / DEFAULT_FPS
-    with open_clip(path, limits) as clip:
+    with open_clip(path, limits, part=True) as clip:
         if clip.ends_early:
             raise clip.fail("truncated", clip.ends_early)
         times = _by_index(clip)
     if times is None:
-        with open_clip(path, limits) as clip:
+        with open_clip(path, limits, part=True) as clip:
             times = [time_s for time_s, _ in clip.timed()]
             clip.check_end(len(times), 0, None)
     times_s = np.array(times, np.float64)
@@ -80,23 +81,9 @@ def _times(path: str, stamp: tuple[int, int], limits: Limits) -> np.ndarray:
 
 
 def _by_index(clip: Clip) -> list[float] | None:
-    """The times that the container states, where they are those that decoding would give; else None."""
-    if not clip.indexed or clip.fps is None or clip.container.format.name == "avi":
-        return None
-    stamps: list[int] = []
-    for packet in clip.container.demux(clip.stream):
-        if clip.watch.over:
-            raise clip.fail("timeout", f"not read within {clip.limits.max_seconds:g} s")
-        if not packet.size or packet.is_discard:
-            continue
-        if packet.is_corrupt or packet.pts is None:
-            return None
-        stamps.append(packet.pts)
-    times = [float(stamp * clip.stream.time_base) for stamp in sorted(stamps)]
-    steps = np.diff(times)
-    if len(times) != clip.promised_frames or not times or (steps <= 0).any() or (steps >= LONGEST_GAP_S).any():
-        return None
-    return times
+    """The times that the packets state, where they are those that decoding would give; else None."""
+    index = index_of(clip.path, clip.limits) if clip.indexed else None
+    return None if index is None else [float(stamp * clip.stream.time_base) for stamp in index.stamps]
 
 
 def _boundary(times_s: np.ndarray, step_s: float, at_s: float) -> int:

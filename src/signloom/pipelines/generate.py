@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from signloom.transforms import retarget as build
 from signloom.transforms.geometry import scaling
 from signloom.transforms.pose_smooth import PoseSmooth
 from signloom.transforms.retarget import Proportions, common_proportions, face_motion, moved_lines, retarget
+
+if TYPE_CHECKING:
+    from pose_format import Pose
 
 VERSION = 1
 SOURCE = "generated"  # what the manifest of a generated corpus says where it comes from
@@ -325,7 +328,7 @@ def _drive(record: Record, job: _Job) -> _Drive:
             f"clip '{record.id}': generate needs stream 'pose', 'skeleton' or 'video'; it has {have}"
         )
     path = record.streams["skeleton"]
-    info = media.probe(path)
+    info = media.probe(path, end_frame=1)  # of a recording of whatever length
     fps = record.fps or info.fps
     rows = _resampled_rows(len(_own(record, info.n_frames or 0)), fps, job.settings.fps)
     figures = _picked(_frames(path, _own(record, info.n_frames or 0)), rows, record)
@@ -335,13 +338,8 @@ def _drive(record: Record, job: _Job) -> _Drive:
 
 def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     settings = job.settings
-    pose = clean_pose(media.read_pose(record.streams["pose"]), person=str(record.extra.get("person", "auto"))).pose
-    joints = joints_of(pose)
-    own = _own(record, len(joints))
-    if not len(own):
-        raise MediaError(f"clip '{record.id}': its pose has {len(joints)} frames, and none of the clip's", "no-frames")
-    rows = slice(own.start, own.stop)
-    joints = PoseSmooth(settings.smooth)(joints[rows])
+    pose = _own_pose(record)
+    joints = PoseSmooth(settings.smooth)(joints_of(pose))
     lines = joints.lines_TN2C
     assert lines is not None
     matrix = job.generator.square.matrix(joints)
@@ -358,6 +356,17 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
         joints, lines = _at_rate(joints, lines, len(taken), settings.fps)
     pose_maps = (drawn.draw_pose_map(joints, t, onto, side, lines[t]) for t in range(len(joints)))
     return _Drive(pose_maps, joints.fps, taken, matrix)
+
+
+def _own_pose(record: Record) -> Pose:
+    """The clip's own part of the file that holds its pose, of the one person chosen; no other is read."""
+    path = record.streams["pose"]
+    n_frames, _ = media.probe_pose(path)
+    own = _own(record, n_frames)
+    if not len(own):
+        raise MediaError(f"clip '{record.id}': its pose has {n_frames} frames, and none of the clip's", "no-frames")
+    pose = media.read_pose(path, first_frame=own.start, end_frame=own.stop)
+    return clean_pose(pose, person=str(record.extra.get("person", "auto"))).pose
 
 
 def _as_sure_as_mediapipe(joints: Joints, lines_TN2C: np.ndarray) -> tuple[Joints, np.ndarray]:
@@ -398,7 +407,7 @@ def _real(record: Record, job: _Job, drive: _Drive) -> Iterator[np.ndarray] | No
     size = job.generator.size_px
     if "signer" in record.streams:
         path = record.streams["signer"]
-        frames = _picked(_frames(path, _own(record, media.probe(path).n_frames or 0)), drive.rows, record)
+        frames = _picked(_frames(path, _own(record, media.probe(path, end_frame=1).n_frames or 0)), drive.rows, record)
         return (resized(frame[None], size)[0] for frame in frames)
     if "video" in record.streams and drive.matrix is not None:
         footage = partial(
@@ -409,7 +418,7 @@ def _real(record: Record, job: _Job, drive: _Drive) -> Iterator[np.ndarray] | No
             box_px=record.box_px,
         )
         times_s = np.array([time_s for time_s, _ in footage()])
-        even = media.constant_rate(times_s, media.probe(record.streams["video"]).fps)
+        even = media.constant_rate(times_s, media.probe(record.streams["video"], end_frame=1).fps)
         if drive.rows[-1] >= len(even):
             raise MediaError(f"clip '{record.id}': its video has {len(even)} frames and its pose more", "truncated")
         frames = _picked((frame for _, frame in footage()), even[drive.rows], record)
@@ -469,11 +478,9 @@ def _source_builds(
         parts = []
         for record in clips:
             try:
-                joints = joints_of(media.read_pose(record.streams["pose"]))
+                parts.append(joints_of(_own_pose(record)))
             except SignloomError:
                 continue
-            rows = _own(record, len(joints))
-            parts.append(joints[slice(rows.start, rows.stop)])
         together = common_proportions(parts)
         builds |= {record.id: together for record in clips}
     return builds
@@ -482,6 +489,12 @@ def _source_builds(
 def _driving_content(record: Record) -> str:
     """A hash of the bytes that a clip is driven by."""
     path = Path(record.streams.get("pose") or record.streams.get("skeleton") or "")
+    return _content_of(path, file_stamp(path))
+
+
+@lru_cache(maxsize=16)
+def _content_of(path: Path, stamp: str) -> str:
+    """The hash of a file that looks like ``stamp``: found once for all clips of a recording."""
     if path.is_dir():
         return fingerprint_hash([media.content_hash(p) for p in media.list_pictures(path)])
     return media.content_hash(path)

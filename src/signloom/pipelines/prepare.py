@@ -14,10 +14,11 @@ from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
 from signloom.data.stream import Stream
 from signloom.errors import InputError
+from signloom.runtime import once
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
 from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Job, Outcome, map_clips
-from signloom.streams import STREAMS, makeable, part_of, parts_to_ask_for, stream_type, streams_named
+from signloom.streams import STREAMS, makeable, part_of, parts_to_ask_for, recordings, stream_type, streams_named
 from signloom.streams.clips import prepare_clip, start_of
 from signloom.streams.pose_cleaning import pose_notes
 
@@ -113,25 +114,21 @@ def prepare_corpus(
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
     earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
     made = preparation.fingerprints() if any("video" in r.streams for r in manifest) else {}
-    jobs = [
-        Job(
-            r.id,
-            (r, manifest.root, out, preparation.streams, preparation.limits, made),
-            stamp=_stamp(r, manifest.root, made, preparation),
+    try:
+        outcomes = map_clips(
+            prepare_clip,
+            _jobs(manifest, out, preparation, made),
+            workers=workers,
+            timeout_s=timeout_s,
+            journal=out / "journal.jsonl",
+            ray_address=ray_address,
+            whole=lambda value: all((out / p).exists() for p in value["streams"].values()),
+            title="prepare",
+            quiet=quiet,
         )
-        for r in manifest
-    ]
-    outcomes = map_clips(
-        prepare_clip,
-        jobs,
-        workers=workers,
-        timeout_s=timeout_s,
-        journal=out / "journal.jsonl",
-        ray_address=ray_address,
-        whole=lambda value: all((out / p).exists() for p in value["streams"].values()),
-        title="prepare",
-        quiet=quiet,
-    )
+    finally:
+        recordings.let_go()
+    once.clear(out)
     outcomes = _one_estimator_only(outcomes)
     records, failures, streams = _sorted_out(manifest, outcomes, out, preparation)
     write_failures(out, failures)
@@ -149,6 +146,20 @@ def prepare_corpus(
     prepared = Manifest(tuple(records), out, {**meta, "streams": streams, "failed": len(failures)})
     write_manifest(prepared, out)
     return prepared, outcomes
+
+
+def _jobs(manifest: Manifest, out: Path, preparation: Preparation, made: Mapping[str, Any]) -> list[Job]:
+    """One for each clip; those that are cut from one file are a group, in order of their start."""
+    files = {r.id: manifest.root / r.streams[start] for r in manifest if (start := start_of(r)) is not None}
+    shared = recordings.shared_files((r, files[r.id]) for r in manifest if r.id in files)
+    jobs = []
+    for r in manifest:
+        several = files.get(r.id) in shared
+        args = (r, manifest.root, out, preparation.streams, preparation.limits, made, out if several else None)
+        stamp = _stamp(r, manifest.root, made, preparation)
+        start = r.start_s if r.start_s is not None else r.first_frame / (r.fps or media.DEFAULT_FPS)
+        jobs.append(Job(r.id, args, stamp, group=str(files[r.id]) if several else "", place=start))
+    return jobs
 
 
 def _sorted_out(

@@ -81,12 +81,13 @@ def _write(clip: Mapping[str, Any], source: Path, file: Path, crf: int, shorter_
     from signloom.media import Limits, iter_frames, probe, resize_shorter_side, write_video
 
     limits = Limits(max_seconds=60)
-    fps = min(probe(source, limits).fps, MAX_FPS)
     box = clip.get("box_px")
+    first, end = int(clip.get("first_frame") or 0), clip.get("end_frame")
+    fps = min(probe(source, limits, first_frame=first, end_frame=end).fps, MAX_FPS)
     frames = iter_frames(
         source,
-        first_frame=int(clip.get("first_frame") or 0),
-        end_frame=clip.get("end_frame"),
+        first_frame=first,
+        end_frame=end,
         box_px=tuple(box) if box else None,
         limits=limits,
     )

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -29,11 +30,17 @@ from signloom.runtime.progress import Progress
 
 @dataclass(frozen=True)
 class Job:
-    """One clip's work: ``function(*args)``. ``stamp`` identifies inputs and settings; see :func:`file_stamp`."""
+    """One clip's work: ``function(*args)``. ``stamp`` identifies inputs and settings; see :func:`file_stamp`.
+
+    Jobs of one ``group`` are done one after the other by one process, in order of ``place``, as long as there are other
+    groups for the rest: it may hold what they share. A job of no group stands for itself.
+    """
 
     id: str
     args: tuple[Any, ...]
     stamp: str = ""
+    group: str = ""
+    place: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def map_clips(
         if ray_address is not None:
             stream = _ray_pool(function, todo, ray_address, timeout_s)
         elif workers == 0:
-            stream = ((task, _call(function, task.id, task.args)) for task in todo)
+            stream = ((task, _call(function, task.id, task.args)) for task in _Queue(todo))
         else:
             stream = _process_pool(function, todo, min(workers or default_workers(), max(len(todo), 1)), timeout_s)
         with progress, closing(stream):
@@ -165,8 +172,36 @@ def _ctrl_c_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Queue:
+    """Jobs, first come first done; those of a group stay with the worker that began it. A worker for whom nothing is
+    left takes over the second half of what another still has to do."""
+
+    def __init__(self, todo: Sequence[Job]):
+        groups: dict[Any, list[Job]] = {}
+        for number, job in enumerate(todo):
+            groups.setdefault(job.group or number, []).append(job)
+        self._fresh = deque(deque(sorted(group, key=lambda job: job.place)) for group in groups.values())
+        self._begun: dict[int, deque[Job]] = {}
+
+    def next_for(self, worker: int) -> Job | None:
+        own = self._begun.get(worker)
+        if not own:
+            own = self._begun[worker] = self._fresh.popleft() if self._fresh else self._half_of_the_longest()
+        return own.popleft() if own else None
+
+    def _half_of_the_longest(self) -> deque[Job]:
+        longest = max(self._begun.values(), key=len, default=deque())
+        taken = [longest.pop() for _ in range((len(longest) + 1) // 2)]
+        return deque(reversed(taken))
+
+    def __iter__(self) -> Iterator[Job]:
+        while (job := self.next_for(0)) is not None:
+            yield job
+
+
 class _Worker:
-    def __init__(self, context, function):
+    def __init__(self, context, function, number: int):
+        self.number = number
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(function, theirs), daemon=True)
         with _ctrl_c_held():
@@ -202,12 +237,12 @@ class _Worker:
 
 def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float) -> Results:
     context = multiprocessing.get_context("spawn")  # fork would copy the parent's threads' locks
-    waiting = iter(todo)
+    waiting = _Queue(todo)
     pool: list[_Worker] = []
     busy: dict[Connection, _Worker] = {}
 
     def feed(worker: _Worker) -> None:
-        task = next(waiting, None)
+        task = waiting.next_for(worker.number)
         if task is None:
             worker.stop()
             pool.remove(worker)
@@ -216,8 +251,8 @@ def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float)
             busy[worker.pipe] = worker
 
     try:
-        for _ in range(workers if todo else 0):
-            pool.append(_Worker(context, function))
+        for number in range(workers if todo else 0):
+            pool.append(_Worker(context, function, number))
         for worker in list(pool):
             feed(worker)
         while busy:
@@ -237,7 +272,7 @@ def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float)
                 if isinstance(outcome, Outcome) and outcome.reason in ("timeout", "crashed"):
                     worker.stop()
                     pool.remove(worker)
-                    worker = _Worker(context, function)
+                    worker = _Worker(context, function, worker.number)
                     pool.append(worker)
                 feed(worker)
                 yield task, outcome

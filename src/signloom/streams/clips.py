@@ -15,8 +15,10 @@ from signloom.data.manifest import Record
 from signloom.data.skeleton import joints_of
 from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import InputError, MediaError, MissingStreamError
+from signloom.media.recording import Recording
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
+from signloom.streams import recordings
 from signloom.streams.pose import components_of, imported_fingerprint, seen_parts
 from signloom.streams.pose_cleaning import clean_pose
 from signloom.streams.runner import Pushed, Runner
@@ -40,13 +42,15 @@ def prepare_clip(
     streams: Mapping[str, Stream],
     limits: media.Limits = LIMITS,
     fingerprints: Mapping[str, Any] | None = None,
+    shared: Path | None = None,
 ) -> dict[str, Any]:
     """Make those ``streams`` of one clip that are not there yet, as files below ``out``; tell what they are.
 
     ``record`` has its paths relative to ``root``. ``fingerprints`` are those of ``streams``, where they are at hand:
-    the pose's costs loading its estimator. Gives ``streams`` (name → path below ``out``), ``content``, ``n_frames``,
-    ``fps``, ``first_frame`` and ``end_frame`` (a range given in seconds is now one of frames), ``seen``,
-    ``fingerprints`` and ``extra``, for the clip's record.
+    the pose's costs loading its estimator. ``shared``, where several clips are cut from the file, is the folder in
+    which processes tell each other of it (:mod:`signloom.streams.recordings`). Gives ``streams`` (name → path below
+    ``out``), ``content``, ``n_frames``, ``fps``, ``first_frame`` and ``end_frame`` (a range given in seconds is now one
+    of frames), ``seen``, ``fingerprints`` and ``extra``, for the clip's record.
     Raises MediaError for what cannot be read and MissingStreamError when the clip has nothing to start from.
     """
     start = start_of(record)
@@ -59,7 +63,9 @@ def prepare_clip(
         if record.timed:
             between = media.frames_between(path, record.start_s, record.end_s, limits)
             record = record.cut_to(*between)
-        return _Filmed(record, path, out, streams, limits).prepare(made)
+        part = record.range != (0, None)
+        with recordings.opened(path, limits, part=part, shared=shared) as recording:
+            return _Filmed(record, path, recording, out, streams, shared).prepare(made)
     unmakeable = next((s for s in streams if s != "pose"), None)
     if unmakeable:
         raise MediaError(
@@ -67,7 +73,8 @@ def prepare_clip(
             f"Leave out '{unmakeable}' from --streams",
             reason="missing-stream",
         )
-    return _import_pose(record, path, out, start, getattr(streams.get("pose"), "ghosts", "drop"))
+    ghosts = getattr(streams.get("pose"), "ghosts", "drop")
+    return _import_pose(record, path, out, start, ghosts, limits, shared)
 
 
 @dataclass
@@ -76,16 +83,17 @@ class _Filmed:
 
     record: Record
     path: Path
+    recording: Recording
     out: Path
     streams: Mapping[str, Stream]
-    limits: media.Limits
+    shared: Path | None
 
     def prepare(self, fingerprints: Mapping[str, Any]) -> dict[str, Any]:
         record = self.record
         if multiprocessing.parent_process() is not None:
             media.import_cv2().setNumThreads(1)  # there is a worker for every core
-        header = media.probe(self.path, self.limits)
-        content = media.content_hash(self.path)
+        header = self.recording.info(record.first_frame, record.end_frame)
+        content = recordings.content_of(self.path, self.shared)
         cut = (record.first_frame, record.end_frame, record.box_px)
         names = {
             name: f"{name}/{file_name(record.id)}-{fingerprint_hash(content, cut, fingerprints[name])}{stream.suffix}"
@@ -149,13 +157,7 @@ class _Filmed:
 
     def _footage(self) -> Iterator[tuple[float, np.ndarray]]:
         record = self.record
-        return media.iter_frames(
-            self.path,
-            first_frame=record.first_frame,
-            end_frame=record.end_frame,
-            box_px=record.box_px,
-            limits=self.limits,
-        )
+        return self.recording.part(record.first_frame, record.end_frame, record.box_px)
 
 
 def _stored(parts: Mapping[str, tuple[Stream, Path]], fps: float) -> Iterator[Pushed]:
@@ -167,20 +169,21 @@ def _stored(parts: Mapping[str, tuple[Stream, Path]], fps: float) -> Iterator[Pu
             yield row / fps, {name: samples[k] for name, samples in read.items()}
 
 
-def _import_pose(record: Record, path: Path, out: Path, start: str, ghosts: str) -> dict[str, Any]:
-    content = media.content_hash(path)
+def _import_pose(
+    record: Record, path: Path, out: Path, start: str, ghosts: str, limits: media.Limits, shared: Path | None
+) -> dict[str, Any]:
+    content = recordings.content_of(path, shared)
     if start == "landmarks":
         from signloom.sources.dgs_landmarks import landmarks_to_pose
 
         pose = landmarks_to_pose(path)
+        record = _in_frames(record, len(pose.body.data), pose.body.fps, path)
+        if record.first_frame or record.end_frame is not None:
+            stop = len(pose.body.data) if record.end_frame is None else min(record.end_frame, len(pose.body.data))
+            pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
     else:
-        pose = media.read_pose(path)
-    if record.timed:
-        times_s = np.arange(len(pose.body.data)) / pose.body.fps
-        record = record.cut_to(*media.cut_at(times_s, record.start_s, record.end_s, path))
-    if record.first_frame or record.end_frame is not None:
-        stop = len(pose.body.data) if record.end_frame is None else min(record.end_frame, len(pose.body.data))
-        pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
+        record = _in_frames(record, *media.probe_pose(path, limits), path) if record.timed else record
+        pose = media.read_pose(path, limits, first_frame=record.first_frame, end_frame=record.end_frame)
     if not len(pose.body.data):
         raise MediaError(f"clip '{record.id}': '{path}' has no frame", reason="no-frames")
     person = str(record.extra.get("person", "auto"))
@@ -212,3 +215,10 @@ def _import_pose(record: Record, path: Path, out: Path, start: str, ghosts: str)
         "extra": ({"pose_found": dict(clean.found)} if clean.found else {})
         | ({"person": "auto", "person_taken": person} if person != "auto" else {}),
     }
+
+
+def _in_frames(record: Record, n_frames: int, fps: float, path: Path) -> Record:
+    """The clip with its range in frames, where it is given in seconds of a file of ``n_frames``."""
+    if not record.timed:
+        return record
+    return record.cut_to(*media.cut_at(np.arange(n_frames) / fps, record.start_s, record.end_s, path))

@@ -15,6 +15,7 @@ from signloom.pipelines.bench.measure import Bench, Measure, run_signloom, say
 GROUPS = {
     "start": "start:measure_start",
     "decode": "video:measure_decoding",
+    "cuts": "cuts:measure_cuts",
     "prepare": "poses:measure_preparing",
     "flow": "video:measure_flow",
     "pictures": "video:measure_pictures",
