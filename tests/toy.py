@@ -247,7 +247,7 @@ class ToyPredictor:
     def __init__(self, checkpoint):
         self.checkpoint = checkpoint
         self.needs = tuple(checkpoint.streams)
-        self.labels = checkpoint.labels
+        self.labels, self.fps = checkpoint.labels, checkpoint.fps
         self.streams = streams_of(checkpoint.streams)
         self.read = Reader(self.streams)
 
@@ -259,8 +259,8 @@ class ToyPredictor:
     def __call__(self, clip):
         return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores([clip])[0])
 
-    def session(self, fps=25.0):
-        return ToySession(self, fps)
+    def session(self, fps=None):
+        return ToySession(self, fps or self.fps)
 
 
 class ToySession:

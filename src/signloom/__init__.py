@@ -6,7 +6,7 @@ The verbs of the command line are in ``signloom --help``. For programs:
     recogniser = signloom.load("runs/mine")          # a recogniser, a fusion or a generator
     clip = signloom.read_clip("hello.mp4", recogniser)
     recogniser(clip).top(3)                          # [("HELLO", 0.93), …]
-    session = recogniser.session(fps=25)             # or frame by frame: push(time_s, {"video": frame}), close()
+    session = recogniser.session()                   # or frame by frame: push(time_s, {"video": frame}), close()
     corpus = signloom.read_corpus("corpus/")         # records: who signs what, and where
 
 Importing ``signloom`` loads nothing heavy; torch, PyAV and MediaPipe are imported by what needs them.
@@ -41,10 +41,11 @@ def read_corpus(folder: str | Path) -> Manifest:
     return import_module("signloom.data.manifest").read_manifest(folder)
 
 
-def read_clip(source: Any, predictor: Predictor, fps: float = 25.0) -> ClipRef:
+def read_clip(source: Any, predictor: Predictor, fps: float | None = None) -> ClipRef:
     """A clip that ``predictor`` can answer for: a video or ``.pose`` file, or arrays by stream.
 
     ``source`` is a path (prepared as in training) or a mapping such as ``{"video": frames}``, uint8 (T, H, W, 3), or
-    ``{"frames": …}``, at ``fps``.
+    ``{"frames": …}``, at ``fps`` frames per second (None: the usual rate of the clips that the predictor learnt from).
+    Files say their rate themselves.
     """
     return import_module("signloom.pipelines.predict").read_clip(source, predictor, fps)

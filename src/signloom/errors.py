@@ -10,7 +10,8 @@
     ├── DivergedError                training no longer gives gradients that are finite
     └── MachineError                 a full disk, a quota, a folder that may not be written: no clip is to blame
 
-A message says what, where, got against wanted, and the next step.
+A message says what, where, got against wanted, and the next step. What is done all the same, and that a user may want
+otherwise, is a SignloomWarning.
 """
 
 
@@ -18,6 +19,10 @@ class SignloomError(Exception):
     """Something a user can act on. ``exit_code`` is what the command line returns."""
 
     exit_code = 1
+
+
+class SignloomWarning(UserWarning):
+    """What was done with data that differ from what was expected. The command line prints it as a note."""
 
 
 class InputError(SignloomError, ValueError):

@@ -6,11 +6,12 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import NoReturn
 
 import signloom
-from signloom.errors import InputError, MachineError, SignloomError
+from signloom.errors import InputError, MachineError, SignloomError, SignloomWarning
 from signloom.runtime.machine import cannot_use, machine_fault
 from signloom.runtime.text import plain
 
@@ -71,7 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names that are not UTF-8, terminals that are not
     try:
         options = parser.parse_args(arguments)
-        return module.run(options)
+        with warnings.catch_warnings():
+            _print_as_notes()
+            return module.run(options)
     except BrokenPipeError:  # `signloom … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -103,3 +106,18 @@ def _told(error: Exception) -> SignloomError | None:
             "(--batch-size), smaller pictures or fewer --workers"
         )
     return None
+
+
+def _print_as_notes() -> None:
+    """Print our warnings as a line, once each, and those of others as ever."""
+    as_ever = warnings.showwarning
+
+    def show(message, category, *where, **more) -> None:
+        if issubclass(category, SignloomWarning):
+            if os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
+                print(f"note: {message}", file=sys.stderr)
+        else:
+            as_ever(message, category, *where, **more)
+
+    warnings.filterwarnings("default", category=SignloomWarning)
+    warnings.showwarning = show

@@ -174,6 +174,7 @@ def _preparation(args: argparse.Namespace):
 
 def _tell(args: argparse.Namespace, prepared, outcomes, seconds: float) -> int:
     from signloom.data.failures import FAILURES_FILE
+    from signloom.data.rates import mixed_note, rates_of
 
     failed = [o for o in outcomes if not o.ok]
     made = sum(o.ok and not o.reused for o in outcomes)
@@ -182,6 +183,7 @@ def _tell(args: argparse.Namespace, prepared, outcomes, seconds: float) -> int:
         "clips": len(prepared),
         "labels": len(prepared.labels),
         "signers": len(prepared.signers),
+        "rates": rates_of(r.fps for r in prepared),
         "failed": len(failed),
         "reasons": dict(Counter(o.reason for o in failed)),
         "made_now": made,
@@ -196,6 +198,8 @@ def _tell(args: argparse.Namespace, prepared, outcomes, seconds: float) -> int:
         memory = summary["peak_memory_per_worker_mb"]
         print(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
         _warn(prepared, args.shoulders)
+    if mixed := mixed_note(summary["rates"]):
+        print(f"note: {mixed}", file=sys.stderr)
     for outcome in failed[:10]:
         print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:

@@ -11,7 +11,9 @@ import numpy as np
 
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record
+from signloom.data.rates import rates_of
 from signloom.errors import InputError, MissingStreamError
+from signloom.media import DEFAULT_FPS, probe
 from signloom.runtime.hashing import fingerprint_hash
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ class ClipRef(Protocol):
     def n_frames(self) -> int: ...
 
     @property
-    def fps(self) -> float: ...
+    def fps(self) -> float:
+        """Frames per second."""
+        ...
 
     def has(self, stream: str) -> bool:
         """Whether the clip has a stream of that name."""
@@ -82,6 +86,10 @@ class Corpus(Protocol):
         """The clips of one split, in a fixed order; possibly none."""
         ...
 
+    def rates(self) -> dict[str, int]:
+        """How many training clips have which frame rate (:mod:`signloom.data.rates`); empty where none is on record."""
+        ...
+
     def about(self) -> dict[str, Any]:
         """What a checkpoint and a report say about it."""
         ...
@@ -102,6 +110,10 @@ class ClipSequence(Protocol):
 
 
 # --- clips in files -----------------------------------------------------------------------------------------------
+
+
+_FILMED = ("flow", "frames", "signer", "video")
+"""Streams whose files say their frame rate."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +146,11 @@ class FileClip:
 
     @property
     def fps(self) -> float:
-        return self.record.fps or 25.0
+        """What the record says; else what the file of a stream does; 25 where no file knows (a folder of pictures)."""
+        if self.record.fps:
+            return self.record.fps
+        filmed = next((s for s in _FILMED if self.has(s)), None)
+        return DEFAULT_FPS if filmed is None else probe(self.file(filmed)).fps
 
     def has(self, stream: str) -> bool:
         return stream in self.record.streams
@@ -209,8 +225,11 @@ class SplitManifest:
     def clips(self, split: str) -> ClipList:
         return clips_of(self.manifest.where(lambda r: r.split == split), self.needed_by)
 
+    def rates(self) -> dict[str, int]:
+        return rates_of(r.fps for r in self.manifest if r.split == "train")
+
     def about(self) -> dict[str, Any]:
-        return describe_corpus(self.manifest)
+        return {**describe_corpus(self.manifest), "rates": self.rates()}
 
 
 def split_hash_of(manifest: Manifest) -> str:
@@ -245,7 +264,14 @@ class ShardedClip:
     files: OpenShards
     root: Path
     signer: str | None = None
-    fps: float = 25.0
+
+    @property
+    def fps(self) -> float:
+        """What the shard's index says; else (shards of signloom 0.1 lack it) what the file of a stream does."""
+        if self.clip.fps:
+            return self.clip.fps
+        filmed = next((s for s in _FILMED if self.has(s)), None)
+        return DEFAULT_FPS if filmed is None else probe(self.files.read(self.key(filmed))).fps
 
     @property
     def id(self) -> str:

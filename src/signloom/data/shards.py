@@ -75,6 +75,7 @@ class ShardClip:
     label: str
     n_frames: int
     members: Mapping[str, Member]
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,10 @@ class Shards:
         from signloom.data.corpus import ShardedClips
 
         return ShardedClips(self, split)
+
+    def rates(self) -> dict[str, int]:
+        """How many training clips have which frame rate; empty for shards of signloom 0.1."""
+        return dict(self.corpus.get("rates", {}))
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint and a report say about the corpus in these shards."""
@@ -184,7 +189,7 @@ def write_shard(file: Path, entries: Sequence[Entry]) -> dict[str, Any]:
                     raise MediaError(f"clip '{entry.id}': '{source!r}' changes while it is read", "truncated")
                 start = add(member_key(entry.id) + suffix, data)
                 members[suffix.split(".")[1]] = [suffix, start, size, _hash(data, 8)]
-            about = {name: entry.about[name] for name in ("label", "n_frames")}
+            about = {name: entry.about[name] for name in ("label", "n_frames", "fps") if name in entry.about}
             lines.append(json_line({"id": entry.id, **about, "members": members}) + "\n")
         index = "".join(lines).encode()
         index_at = out.tell()
@@ -323,7 +328,7 @@ class _Opened:
             stream: Member(self.path.name, key + suffix, offset, size, digest)
             for stream, (suffix, offset, size, digest) in row["members"].items()
         }
-        return ShardClip(row["id"], row["label"], row["n_frames"], members)
+        return ShardClip(row["id"], row["label"], row["n_frames"], members, row.get("fps"))
 
     def read(self, offset: int, size: int) -> bytes:
         parts = []

@@ -18,6 +18,7 @@ import numpy as np
 
 from signloom.data.leaks import show_the_same
 from signloom.data.manifest import Manifest, Record
+from signloom.data.rates import mixed_note
 from signloom.data.skeleton import joints_of
 from signloom.errors import InputError, MediaError
 from signloom.media import Limits, VideoInfo, content_hash, cut_at, frame_times, probe_pose, read_pose
@@ -725,6 +726,8 @@ def _media_notes(facts: Mapping[str, Facts]) -> list[str]:
         if len(values) > 1:
             some = ", ".join(f"{v} ({n})" for v, n in list(values.items())[:5])
             notes.append(f"{len(values)} {what}: {some}{' …' if len(values) > 5 else ''}")
+    if mixed := mixed_note(media.fps):
+        notes.append(mixed)
     odd = [(path, f.fps) for path, f in facts.items() if f.fps and not 10 <= f.fps <= 125]
     if odd:
         notes.append(f"{len(odd)} clips have an unusual frame rate, first '{odd[0][0]}' ({odd[0][1]:.2f})")

@@ -282,6 +282,7 @@ def _paint_into(record: Record, out: Path, job: _Job, quiet: bool) -> dict[str, 
 def _paint(record: Record, file: Path, job: _Job, quiet: bool) -> dict[str, Any]:
     settings, generator = job.settings, job.generator
     drive = _drive(record, job)
+    generator.warn_of_rate(drive.fps)
     about = {
         "generated": True,
         "signloom": signloom.__version__,

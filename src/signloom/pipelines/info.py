@@ -10,6 +10,7 @@ from typing import Any
 
 from signloom.data.failures import read_failures
 from signloom.data.manifest import FILE_NAME, read_manifest
+from signloom.data.rates import in_words, rates_of
 from signloom.data.shards import has_shards, read_shards
 from signloom.errors import CheckpointError, InputError
 from signloom.tasks import task_of_run
@@ -57,6 +58,7 @@ def _corpus(folder: Path) -> dict[str, Any]:
         "labels": len(corpus.labels),
         "signers": len(corpus.signers),
         "minutes": round(seconds / 60, 1),
+        "rates": in_words(rates_of(r.fps for r in corpus)),
         "streams": {s: _made(made) for s, made in corpus.meta.get("streams", {}).items()},
         "split": dict(splits) or None,
         "derived": sum(r.parent is not None for r in corpus),
@@ -147,6 +149,7 @@ def _about_run(folder: Path) -> dict[str, Any]:
         "signers": list(config["inputs"].get("signers", ())),
         "needs": {s: _made(made) for s, made in config["streams"].items()},
         "trained_on": {k: corpus.get(k) for k in ("name", "n_clips", "n_signers", "licences") if k in corpus},
+        "rates": in_words(corpus.get("rates", {})),
         "split": {k: split.get(k) for k in ("scheme", "detail", "train", "val") if k in split},
         "validation": {k: v for k, v in config["metrics"].items() if k not in ("score", "epoch", "steps")},
         "steps": finished.get("steps", config["metrics"].get("steps")),
@@ -182,6 +185,7 @@ WORDS = {
     "trained_on": "trained on",
     "without_licence": "without licence",
     "mb": "MB",
+    "rates": "frames/s",
 }
 
 

@@ -124,10 +124,10 @@ def _check_points(checkpoint: Checkpoint, file: Path, clip: str) -> None:
 # --- one clip, for programs ---------------------------------------------------------------------------------------
 
 
-def read_clip(source: Any, predictor: Any, fps: float = 25.0) -> ClipRef:
+def read_clip(source: Any, predictor: Any, fps: float | None = None) -> ClipRef:
     """See :func:`signloom.read_clip`."""
     if isinstance(source, Mapping):
-        return _clip_of_arrays(source, predictor, fps)
+        return _clip_of_arrays(source, predictor, fps or predictor.fps)
     path = Path(source)
     if not path.exists():
         raise MediaError(f"'{path}': no such file", "missing")

@@ -15,6 +15,7 @@ from signloom.data.corpus import describe_corpus, split_hash_of
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record
 from signloom.data.manifest_fields import SPLITS
+from signloom.data.rates import rates_of
 from signloom.data.shards import (
     FORMAT_VERSION,
     SPLIT_FILE,
@@ -103,6 +104,7 @@ def shard_corpus(
         )
     rows = [Shard(**o.value) for o in outcomes if o.value is not None]
     about = {k: v for k, v in describe_corpus(manifest).items() if k not in ("root", "streams")}
+    about["rates"] = rates_of(r.fps for r in train)
     split = split_of(manifest)
     write_split(split, out / SPLIT_FILE)
     shards = Shards(

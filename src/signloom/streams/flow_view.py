@@ -15,15 +15,21 @@ from signloom.data.stream import ClipInfo, File, Stream, Timed
 from signloom.media.flow_files import flow_of_codes
 from signloom.streams.flow import FlowStream, colour_wheel
 
+FULL_PX_S = 200.0
+"""Pixels per second (8 a frame at 25 frames/s), or fiftieths of the shoulder width, that are fully saturated."""
+
 
 @dataclass(frozen=True)
 class FlowViewStream(Stream):
-    """Flow in the colours of :func:`colour_wheel`, in H.264. Samples are uint8 (H, W, 3) RGB."""
+    """Flow in the colours of :func:`colour_wheel`, in H.264. Samples are uint8 (H, W, 3) RGB.
+
+    Fully saturated is what moves :data:`FULL_PX_S` a second, so that one movement has one colour at any frame rate.
+    """
 
     flow: FlowStream = field(default_factory=FlowStream)
     name = "flow_view"
     suffix = ".mp4"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -33,7 +39,7 @@ class FlowViewStream(Stream):
         return {"extractor": "colour-wheel", "flow": self.flow.fingerprint(), "version": self.version}
 
     def open(self, info: ClipInfo) -> _Colouring:
-        return _Colouring(self.flow.limit_px)
+        return _Colouring(self.flow.limit_px, FULL_PX_S / info.fps)
 
     @contextmanager
     def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[np.ndarray], None]]:
@@ -46,11 +52,11 @@ class FlowViewStream(Stream):
 
 
 class _Colouring:
-    def __init__(self, limit_px: float):
-        self._limit_px = limit_px
+    def __init__(self, limit_px: float, full_px: float):
+        self._limit_px, self._full_px = limit_px, full_px
 
     def push(self, time_s: float, samples: Mapping[str, np.ndarray]) -> list[Timed]:
-        return [Timed(time_s, colour_wheel(flow_of_codes(samples["flow"], self._limit_px)))]
+        return [Timed(time_s, colour_wheel(flow_of_codes(samples["flow"], self._limit_px), self._full_px))]
 
     def close(self) -> list[Timed]:
         return []

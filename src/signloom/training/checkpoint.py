@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import signloom
+from signloom.data.rates import usual_rate
 from signloom.data.stream import fingerprint_diff
 from signloom.errors import CheckpointError
+from signloom.media import DEFAULT_FPS
 from signloom.models import ARCHITECTURES, OLD_ARCHITECTURES, build, renamed
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.transforms import inputs_of
@@ -41,6 +43,16 @@ class Checkpoint:
     corpus: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> dict[str, int]:
+        """How many of the clips it was trained on have which frame rate; empty where that is not on record."""
+        return dict(self.corpus.get("rates", {}))
+
+    @property
+    def fps(self) -> float:
+        """The usual rate of the clips it was trained on; 25 where that is not on record."""
+        return usual_rate(self.rates) or DEFAULT_FPS
 
     def config(self) -> dict[str, Any]:
         """The content of ``config.json``."""

@@ -218,7 +218,11 @@ class Predictor(Protocol):
 
     needs: tuple[str, ...]
     """The streams it reads."""
+    fps: float
+    """The usual rate of the clips it learnt from."""
 
     def __call__(self, clip: ClipRef) -> Prediction: ...
 
-    def session(self, fps: float = 25.0) -> Session: ...
+    def session(self, fps: float | None = None) -> Session:
+        """Begin a clip of ``fps`` frames per second; None: of a rate that its samples tell, or of training's."""
+        ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from signloom.data.rates import times_as_fast
 from signloom.errors import InputError
 from signloom.media.flow_files import flow_of_codes
 from signloom.transforms.geometry import about_centre, fit_shorter_side, scaling, translation, warp_flow, warp_frames
@@ -30,6 +32,7 @@ HANDEDNESS = ("as-filmed", "dominant-right")
 TIME_CROPS = ((0.0, 1.0), (0.06, 1.0), (0.0, 0.94), (0.06, 0.94))
 """The (start, stop) shares of a clip that vote in use, the whole clip first."""
 SAMPLINGS = ("uniform", "window")
+PER = ("frame", "second")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class VideoInput:
     ``mirror_votes`` is set, a clip and its mirror image vote in use; with ``time_votes`` also
     the clip cut a little at either end (:data:`TIME_CROPS`), since where a sign begins and ends in a clip is chance.
 
+    Flow, and the frames of a window, are measured from frame to frame. ``per="second"`` brings them to the rate
+    ``train_fps`` of the clips that the network learnt from, which training fills in: at twice that rate flow counts
+    double, and a window takes every second frame. ``per="frame"`` leaves them as they are, as published recipes do.
+
     With ``hands_px``, both hands are cut out by the pose and stand enlarged beside the picture, the dominant one above
     (:mod:`signloom.transforms.hand_crops`); it is half of ``size_px``, and needs stream "pose" in use as well.
     """
@@ -57,6 +64,8 @@ class VideoInput:
     handedness: str = "dominant-right"
     mirror_votes: bool = False
     time_votes: bool = True
+    per: str = "frame"
+    train_fps: float | None = None
     version: ClassVar[int] = 1
     keeps_clips: ClassVar[bool] = False
 
@@ -72,13 +81,26 @@ class VideoInput:
             raise InputError(
                 "VideoInput: hands beside the picture cannot be mirrored as a whole; leave out mirror_votes"
             )
-        for name, known in (("sampling", SAMPLINGS), ("handedness", HANDEDNESS)):
+        for name, known in (("sampling", SAMPLINGS), ("handedness", HANDEDNESS), ("per", PER)):
             if getattr(self, name) not in known:
                 raise InputError(f"VideoInput.{name}: got {getattr(self, name)!r}, expected one of {known}")
+        if self.train_fps is not None and not (math.isfinite(self.train_fps) and self.train_fps > 0):
+            raise InputError(f"VideoInput.train_fps: got {self.train_fps}, expected frames per second, above 0")
 
     def model_fields(self, streams: tuple[str, ...]) -> dict[str, Any]:
         """What a model's config has to know of this input."""
         return {"channels": CHANNELS.get(streams[0], 3)} | ({"regions": self.regions} if self.hands_px else {})
+
+    def counted(self, streams: tuple[str, ...]) -> str:
+        """What of a clip's ``streams`` is measured from frame to frame, in words; "" where nothing is."""
+        window = f"a window of {self.n_frames} frames" if self.sampling == "window" else ""
+        return " and ".join(part for part in ("optical flow" if "flow" in streams else "", window) if part)
+
+    def pace(self, clip: ClipRef, streams: tuple[str, ...]) -> float:
+        """How many frames of ``clip`` make one of the clips that the network learnt from; 1 where that is to be so."""
+        if self.per == "frame" or self.train_fps is None or not self.counted(streams):
+            return 1.0
+        return times_as_fast(clip.fps, self.train_fps)
 
     def of_clip(
         self,
@@ -96,7 +118,8 @@ class VideoInput:
         ``present`` (T, J). Changed as ``draw`` says; without one, its part ``crop``. ``mirror`` None decides by itself
         whether the clip is mirrored (:meth:`mirrored`).
         """
-        rows = self.rows(clip.n_frames, draw, crop)
+        pace = self.pace(clip, streams)
+        rows = self.rows(clip.n_frames, draw, crop, pace)
         mirror = self.mirrored(clip, read, streams) if mirror is None else mirror
         seen_TJ3 = None
         if "pose" in streams:  # first: hands are cut out of the pictures by it
@@ -110,8 +133,8 @@ class VideoInput:
             picked = read(clip, stream, rows)
             size = picked.shape[1:3]
             if stream == "flow":
-                flow = flow_of_codes(picked, read.streams[stream].fingerprint().get("limit_px", 20.0))
-                made[stream] = self.flow(flow, draw, mirror=mirror)
+                limit_px = read.streams[stream].fingerprint().get("limit_px", 20.0)
+                made[stream] = self.flow(flow_of_codes(picked, limit_px * pace), draw, mirror=mirror)
             else:
                 made[stream] = self.frames(picked, draw, mirror=mirror, seen_TJ3=seen_TJ3)
         if seen_TJ3 is not None:
@@ -125,18 +148,26 @@ class VideoInput:
             return False
         return left_moves_more(read(clip, next(s for s in streams if s != "pose"), np.arange(clip.n_frames)))
 
-    def rows(self, n_stored: int, draw: Draw | None = None, crop: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    def rows(
+        self,
+        n_stored: int,
+        draw: Draw | None = None,
+        crop: tuple[float, float] = (0.0, 1.0),
+        pace: float = 1.0,
+    ) -> np.ndarray:
         """Which of ``n_stored`` frames are seen, ``n_frames`` ascending indices.
 
         In use, without a ``draw``, those of the part of the clip between the shares ``crop`` (uniform sampling only).
+        A window takes a frame every ``pace`` frames.
         """
         if n_stored < 1:
             raise InputError("the clip has no frame")
         i = np.arange(self.n_frames)
         if self.sampling == "window":
-            spare = max(0, n_stored - self.n_frames)
+            taken = (i * pace + 1e-6).astype(int)
+            spare = max(0, n_stored - 1 - int(taken[-1]))
             start = spare // 2 if draw is None else round(draw.when * spare)
-            return np.minimum(start + i, n_stored - 1)
+            return np.minimum(start + taken, n_stored - 1)
         if draw is None and crop == (0.0, 1.0):
             return i * n_stored // self.n_frames
         if draw is None:
@@ -186,7 +217,7 @@ class VideoInput:
         return x if draw is None else draw.colour(x)
 
     def flow(self, picked_THW2: np.ndarray, draw: Draw | None = None, *, mirror: bool = False) -> np.ndarray:
-        """Float32 (2, T, size, size) from the flow (pixels of the stored frames) at :meth:`rows`."""
+        """Float32 (2, T, size, size) from the flow (pixels of the stored frames, per frame) at :meth:`rows`."""
         warped = warp_flow(picked_THW2, self._matrix(picked_THW2.shape, draw, mirror), self.size_px)
         x = np.clip(warped.transpose(3, 0, 1, 2) / self.flow_limit_px, -1, 1)
         return np.ascontiguousarray(x) if draw is None else draw.erased(x, 0.0)

@@ -31,6 +31,7 @@ def export_generator(checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
         "temporal": _temporal(model),
         "channels": CHANNELS,
         "channel_levels": inputs.channel_levels,
+        "rates": checkpoint.rates,
     }
     values = example_inputs(model)
     # Checked on a beginning and on going on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 
 from signloom import media
 from signloom.data.corpus import ClipRef
+from signloom.data.rates import far_from, in_words
 from signloom.data.stream import Stream
-from signloom.errors import CheckpointError, InputError
+from signloom.errors import CheckpointError, InputError, SignloomWarning
 from signloom.streams import streams_named, streams_of
 from signloom.streams.signer_crop import SignerCrop
 from signloom.tasks.paint.data import PoseMapClip, resized, some_of
@@ -62,14 +64,37 @@ class GeneratorPredictor:
 
     def __call__(self, clip: ClipRef) -> Prediction:
         """Every frame of ``clip`` painted from its pose or stick figures: the signer of the clip, else the first."""
+        self.warn_of_rate(clip.fps)
         identity = self.signers.index(clip.signer) if clip.signer in self.signers else 0
         pictures = np.stack(list(self.paint(self.pose_maps(clip), identity)))
         about = {"generated": True, "signer": self.signers[identity]}
         return Prediction(0.0, len(pictures) / clip.fps, pictures=pictures, about=about)
 
-    def session(self, fps: float = 25.0, identity: int = 0) -> GeneratorSession:
-        """A clip that is painted as its poses come."""
-        return GeneratorSession(self, fps, identity)
+    @property
+    def temporal(self) -> bool:
+        """Whether a frame is painted from the one before."""
+        inner = getattr(self.model, "generator", self.model)
+        return bool(getattr(inner.config, "temporal", False))
+
+    def warn_of_rate(self, fps: float) -> None:
+        """Warn where a clip of ``fps`` frames per second moves otherwise from frame to frame than in training."""
+        rates = self.checkpoint.rates
+        if self.temporal and rates and far_from(fps, rates) == rates:
+            warnings.warn(
+                f"painted at {fps:g} frames/s by a generator that learnt at {in_words(rates)} how much moves from one "
+                f"frame to the next; --fps {self.fps:g} paints at that rate",
+                SignloomWarning,
+                stacklevel=2,
+            )
+
+    @property
+    def fps(self) -> float:
+        """The usual rate of the clips it learnt from; 25 where that is not on record."""
+        return self.checkpoint.fps
+
+    def session(self, fps: float | None = None, identity: int = 0) -> GeneratorSession:
+        """A clip that is painted as its poses come, at ``fps`` (None: the usual rate of training)."""
+        return GeneratorSession(self, fps or self.fps, identity)
 
     def paint(self, pose_maps: Iterable[np.ndarray], identity: int = 0) -> Iterator[np.ndarray]:
         """Each of ``pose_maps``, uint8 (s, s, L), as a picture, uint8 (S, S, 3) RGB; they are one clip, in order."""
@@ -102,7 +127,7 @@ class GeneratorPredictor:
 class GeneratorSession:
     """One clip of one signer, painted as it comes. Implements :class:`signloom.training.task.Session`."""
 
-    def __init__(self, predictor: GeneratorPredictor, fps: float = 25.0, identity: int = 0):
+    def __init__(self, predictor: GeneratorPredictor, fps: float, identity: int = 0):
         import torch
 
         self.predictor, self.fps = predictor, fps

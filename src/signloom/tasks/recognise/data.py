@@ -19,6 +19,7 @@ from signloom.errors import InputError
 from signloom.runtime.progress import Progress
 from signloom.runtime.workers import default_workers
 from signloom.streams import streams_of
+from signloom.tasks.recognise.rates import settled
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.prefetch import Prefetch
 from signloom.transforms.pose_augment import PoseAugment
@@ -212,8 +213,10 @@ def epoch_rows(rows_N: np.ndarray, batch_size: int) -> list[list[int]]:
     return [b.tolist() for b in batches if len(b) > 1 or n == 1 or batch_size == 1]
 
 
-def read_corpus(corpus: Corpus, recipe: Any, teacher: Checkpoint | None = None) -> RecogniseData:
-    """The clips that ``recipe`` learns from and is validated on."""
+def read_corpus(
+    corpus: Corpus, recipe: Any, teacher: Checkpoint | None = None, start: Checkpoint | None = None
+) -> RecogniseData:
+    """The clips that ``recipe`` learns from and is validated on; ``start`` is the run that is gone on from."""
     labels = corpus.labels
     if len(labels) < 2:
         raise InputError(f"training needs at least two labels; the train split of '{corpus.root}' has {list(labels)}")
@@ -230,12 +233,13 @@ def read_corpus(corpus: Corpus, recipe: Any, teacher: Checkpoint | None = None) 
     known = set(labels)
     validation = ClipList(tuple(c for c in corpus.clips("val") if c.label in known))
     own = recipe.streams if teacher is not None else seen
+    inputs = settled(recipe.inputs, recipe.streams, corpus.rates(), start)
     batch_size = recipe.schedule.batch_size
     if len(train) < 4 * batch_size:
         batch_size = min(batch_size, max(2, len(train) // 4))
     return RecogniseData(
-        Clips(train, recipe.inputs, own, read, labels, teacher),
-        Clips(validation, recipe.inputs, recipe.streams, read, labels) if len(validation) else None,
+        Clips(train, inputs, own, read, labels, teacher),
+        Clips(validation, inputs, recipe.streams, read, labels) if len(validation) else None,
         labels,
         recipe.augment,
         batch_size,

@@ -19,7 +19,7 @@ def export_recogniser(checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
 
     Inputs: of a pose model ``pose`` (1, T, J, 2) in body units, ``present`` (1, T, J) and ``mask`` (1, T); of a video
     model the stream's name, (1, C, T, H, W). Output: ``logits`` (1, K). The metadata ``signloom`` hold labels,
-    temperature, streams and inputs as JSON.
+    temperature, streams, inputs and the frame rates of the training clips as JSON.
     """
     model = checkpoint.model.to("cpu").eval()
     about = {
@@ -28,6 +28,7 @@ def export_recogniser(checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
         "temperature": checkpoint.temperature,
         "streams": checkpoint.streams,
         "inputs": asdict(checkpoint.inputs),
+        "rates": checkpoint.rates,
     }
     examples = [_example(checkpoint, seed) for seed in (0, 1)]
     return write_onnx(model, examples, ["logits"], file, metadata={"signloom": json.dumps(about, ensure_ascii=False)})

@@ -98,8 +98,13 @@ class FusedRecogniser:
         """What is signed in ``clip``."""
         return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores([clip])[0])
 
-    def session(self, fps: float = 25.0) -> RecogniserSession:
-        """A clip that is pushed frame by frame; the answer comes when it is closed."""
+    @property
+    def fps(self) -> float:
+        """The usual rate of the clips that its first run learnt from; 25 where that is not on record."""
+        return self.runs[0].checkpoint.fps
+
+    def session(self, fps: float | None = None) -> RecogniserSession:
+        """As :meth:`Recogniser.session`."""
         return RecogniserSession(self, fps)
 
     @property

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from signloom.data.corpus import ClipList, ClipRef, HeldClip
+from signloom.data.rates import far_from
 from signloom.data.stream import ClipInfo, Stream
-from signloom.errors import CheckpointError, InputError, MediaError
+from signloom.errors import CheckpointError, InputError, MediaError, SignloomWarning
 from signloom.tasks.recognise.data import Clips, reader_for
 from signloom.tasks.recognise.losses import answer
+from signloom.tasks.recognise.rates import warn_of_rates
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.task import Prediction
 from signloom.transforms.pose_augment import crop_time
@@ -103,12 +106,21 @@ class Recogniser:
         return self.checkpoint.labels
 
     @property
+    def fps(self) -> float:
+        """The usual rate of the clips it learnt from; 25 where that is not on record."""
+        return self.checkpoint.fps
+
+    @property
     def streams(self) -> Mapping[str, Stream]:
         """What makes and reads the streams it needs."""
         return self.read.streams
 
     def scores(self, clips: Sequence[ClipRef]) -> np.ndarray:
-        """Calibrated logits of many clips, (N, K) float32: divided by the temperature."""
+        """Calibrated logits of many clips, (N, K) float32: divided by the temperature.
+
+        Warns of clips at another frame rate than training's, where something of them is measured frame by frame.
+        """
+        warn_of_rates(self.checkpoint, clips)
         seen = Clips(clips, self.checkpoint.inputs, self.needs, self.read)
         return score(self.model, seen, device=self.device) / self.checkpoint.temperature
 
@@ -116,8 +128,11 @@ class Recogniser:
         """What is signed in ``clip``."""
         return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores(ClipList((clip,)))[0])
 
-    def session(self, fps: float = 25.0) -> RecogniserSession:
-        """A clip that is pushed frame by frame; the answer comes when it is closed."""
+    def session(self, fps: float | None = None) -> RecogniserSession:
+        """A clip that is pushed frame by frame; the answer comes when it is closed.
+
+        ``fps`` is the rate that its frames are brought to; None: that at which they came, on average.
+        """
         return RecogniserSession(self, fps)
 
 
@@ -129,20 +144,36 @@ class RecogniserSession:
     stored frames, those frames).
     """
 
-    def __init__(self, recogniser: Any, fps: float):
+    def __init__(self, recogniser: Any, fps: float | None = None):
         from signloom.streams.runner import Runner
 
-        self.recogniser = recogniser
-        self.info = ClipInfo("session", fps)
-        self.runner: Runner = Runner(recogniser.streams, self.info)
+        self.recogniser, self.fps = recogniser, fps
+        self.runner: Runner = Runner(recogniser.streams, ClipInfo("session", fps or recogniser.fps))
 
     def push(self, time_s: float, samples: Mapping[str, Any]) -> Sequence[Prediction]:
         self.runner.push(time_s, samples)
         return ()
 
     def close(self) -> Sequence[Prediction]:
+        """Raises MediaError where nothing was pushed. Warns where frames came at another rate than was said."""
+        self._settle_rate()
         samples = self.runner.close()
+        info = self.runner.info
         if not samples:
-            raise MediaError(f"clip '{self.info.id}' has no frame: nothing was pushed", "no-frames")
-        clip = HeldClip(self.info.id, samples, self.info.fps)
-        return (self.recogniser(clip),)
+            raise MediaError(f"clip '{info.id}' has no frame: nothing was pushed", "no-frames")
+        return (self.recogniser(HeldClip(info.id, samples, info.fps)),)
+
+    def _settle_rate(self) -> None:
+        times_s = self.runner.times_s
+        if len(times_s) < 2:
+            return
+        came_at = (len(times_s) - 1) / (times_s[-1] - times_s[0])
+        if self.fps is None:
+            self.runner.info = replace(self.runner.info, fps=came_at)
+        elif far_from(self.fps, {f"{came_at:.5g}": 1}):
+            warnings.warn(
+                f"{len(times_s)} frames came at {came_at:.3g} frames/s, the session is of {self.fps:g}: they are "
+                "repeated or left out to fit. Leave fps out of session(…), and they are taken as they come",
+                SignloomWarning,
+                stacklevel=3,
+            )

@@ -86,7 +86,7 @@ def rgb() -> Recipe:
         name="rgb",
         architecture="light3d",
         streams=("frames",),
-        inputs=VideoInput(n_frames=16, size_px=112, resize_px=116),
+        inputs=VideoInput(n_frames=16, size_px=112, resize_px=116, per="second"),
         augment=VideoAugment(),
         schedule=Schedule(epochs=20, batch_size=16, learning_rate=3e-3, ema=0.99),
     )
@@ -98,7 +98,7 @@ def flow() -> Recipe:
         rgb(),
         name="flow",
         streams=("flow",),
-        inputs=VideoInput(n_frames=16, size_px=56, resize_px=58, flow_limit_px=5.0),
+        inputs=VideoInput(n_frames=16, size_px=56, resize_px=58, flow_limit_px=5.0, per="second"),
         model={"stem_size": 5, "stem_stride": 2, "differences": 0.0},
     )
 
@@ -121,7 +121,7 @@ def rgb_hands() -> Recipe:
         name="rgb-hands",
         streams=("frames", "pose"),
         auxiliary_streams=(),
-        inputs=VideoInput(n_frames=32, size_px=64, resize_px=66, hands_px=32),
+        inputs=VideoInput(n_frames=32, size_px=64, resize_px=66, hands_px=32, per="second"),
         schedule=replace(rgb().schedule, epochs=15),
     )
 
@@ -148,7 +148,7 @@ def i3d() -> Recipe:
         name="i3d",
         architecture="i3d",
         streams=("frames",),
-        inputs=VideoInput(n_frames=16, size_px=112, resize_px=120),
+        inputs=VideoInput(n_frames=16, size_px=112, resize_px=120, per="second"),
         augment=VideoAugment(),
         schedule=Schedule(epochs=40, batch_size=8, learning_rate=1e-3, ema=0.99),
     )
@@ -166,7 +166,7 @@ def cnn_lstm() -> Recipe:
         rgb(),
         name="cnn-lstm",
         architecture="cnn_lstm",
-        inputs=VideoInput(n_frames=16, size_px=80, resize_px=84),
+        inputs=VideoInput(n_frames=16, size_px=80, resize_px=84, per="second"),
         model={
             "stages": 3,
             "stem_size": 7,
@@ -193,7 +193,7 @@ def video_transformer() -> Recipe:
         name="video-transformer",
         architecture="video_transformer",
         streams=("frames",),
-        inputs=VideoInput(n_frames=16, size_px=112, resize_px=120),
+        inputs=VideoInput(n_frames=16, size_px=112, resize_px=120, per="second"),
         augment=VideoAugment(),
         model={"width": 192, "depth": 6, "heads": 3},
         schedule=Schedule(epochs=60, batch_size=16, learning_rate=5e-4),

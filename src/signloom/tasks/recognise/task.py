@@ -18,6 +18,7 @@ from signloom.models import ARCHITECTURES, build
 from signloom.tasks.recognise import losses
 from signloom.tasks.recognise.data import TEACHER, RecogniseData, read_corpus
 from signloom.tasks.recognise.predict import Recogniser, score
+from signloom.tasks.recognise.rates import same_inputs
 from signloom.tasks.recognise.recipes import LOSSES, RECIPES, Recipe
 from signloom.training.checkpoint import Checkpoint, load_checkpoint
 from signloom.training.task import Evaluation, Given, Step
@@ -73,12 +74,13 @@ class Recognise:
     # --- training -------------------------------------------------------------------------------------------------
 
     def data(self, corpus: Corpus) -> RecogniseData:
-        teacher = None
+        teacher = start = None
         if self.given.start is not None:
-            _refuse_known_clips(self.given.start, corpus)
+            start = load_checkpoint(self.given.start)
+            _refuse_known_clips(self.given.start, start, corpus)
         if self.given.teacher is not None:
             teacher = _teacher(self.given.teacher, corpus, self.recipe)
-        return read_corpus(corpus, self.recipe, teacher)
+        return read_corpus(corpus, self.recipe, teacher, start)
 
     def build(self, data: RecogniseData) -> dict[str, Module]:
         model = untrained(self.recipe, data.n_classes)
@@ -185,7 +187,7 @@ class Recognise:
             architecture=self.recipe.architecture,
             model=final.eval(),
             labels=data.labels,
-            inputs=self.recipe.inputs,
+            inputs=data.train.inputs,
             metrics=metrics,
             **{**about, "streams": streams},
         )
@@ -284,9 +286,8 @@ def _load_weights(recipe: Recipe, modules: dict[str, Module], weights: Path, n_c
     load_reference(modules["model"], weights, head="drop")
 
 
-def _refuse_known_clips(folder: Path, corpus: Corpus) -> None:
+def _refuse_known_clips(folder: Path, known: Checkpoint, corpus: Corpus) -> None:
     """Raise LeakError where a run that is gone on from has learnt from clips that are to be tested now."""
-    known = load_checkpoint(folder)
     if known.corpus.get("hash") == corpus.about().get("hash") and known.split.get("hash") != corpus.split_hash:
         raise LeakError(
             f"--from '{folder}' was trained on another split of this corpus (hash {known.split.get('hash')}, this "
@@ -312,7 +313,7 @@ def _go_on_from(model: Any, folder: Path, labels: tuple[str, ...], recipe: Recip
     import torch
 
     known = load_checkpoint(folder)
-    if known.architecture != recipe.architecture or known.inputs != recipe.inputs:
+    if known.architecture != recipe.architecture or not same_inputs(known.inputs, recipe.inputs, recipe.streams):
         raise InputError(
             f"--from '{folder}' is a '{known.architecture}' with other inputs than recipe '{recipe.name}' has; train "
             "with the recipe and --set of that run"
