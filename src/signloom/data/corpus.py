@@ -246,6 +246,7 @@ def describe_corpus(manifest: Manifest) -> dict[str, Any]:
         "n_clips": len(manifest),
         "n_signers": len(manifest.signers),
         "licences": sorted({r.licence for r in manifest if r.licence}),
+        "rates": rates_of(r.fps for r in manifest),
         "streams": dict(manifest.meta.get("streams", {})),
     }
 

@@ -1,6 +1,7 @@
 """A trained generator in use: whole clips and sessions give the same pictures, bit for bit."""
 
 import json
+import warnings
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from signloom.data.corpus import HeldClip, SplitManifest
-from signloom.errors import CheckpointError, InputError
+from signloom.errors import CheckpointError, InputError, SignloomWarning
 from signloom.models import build
 from signloom.models.generator import GeneratorConfig
-from signloom.tasks.paint.data import painting_clips
+from signloom.tasks.paint.data import painting_clips, read_corpus
 from signloom.tasks.paint.predict import GeneratorPredictor, load_generator
+from signloom.tasks.paint.recipes import paint
 from signloom.training.checkpoint import Checkpoint, save_checkpoint
 from signloom.transforms.generator_input import GeneratorInput
 from signloom.transforms.pose_map import CHANNELS
@@ -169,3 +171,27 @@ def test_a_checkpoint_of_an_earlier_version_paints_the_same(checkpoint, clip, tm
     assert old.checkpoint.task == "paint"
     assert np.array_equal(list(old.paint(maps, 1)), wanted)
     assert old.inputs == replace(checkpoint.inputs, proportions=old.inputs.proportions)
+
+
+def test_a_rate_that_training_had_not_is_told(generator):
+    learnt = GeneratorPredictor(replace(generator.checkpoint, corpus={"rates": {"10": 3, "12.5": 1}}))
+    assert learnt.fps == 10
+    assert learnt.session().fps == 10
+    with pytest.warns(SignloomWarning, match=r"learnt at 10 \(3 clips\), 12.5 \(1 clip\).*--fps 10 paints"):
+        learnt.warn_of_rate(30.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learnt.warn_of_rate(12.5)
+        generator.warn_of_rate(30.0)  # one that has no rate on record
+        config = {**SMALL, "temporal": False}
+        frame_by_frame = GeneratorPredictor(replace(untrained(config=config), corpus={"rates": {"10": 3}}))
+        frame_by_frame.warn_of_rate(30.0)
+
+
+def test_a_generator_trained_on_several_rates_says_so(painting_corpus):
+    mixed = [replace(r, fps=10.0 + 20 * (k % 2)) for k, r in enumerate(painting_corpus)]
+    corpus = SplitManifest(replace(painting_corpus, records=tuple(mixed)))
+    recipe = replace(paint(), inputs=replace(paint().inputs, size_px=SIZE))
+    assert len(corpus.rates()) == 2
+    with pytest.warns(SignloomWarning, match="learnt as it comes"):
+        read_corpus(corpus, recipe)

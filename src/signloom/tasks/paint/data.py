@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -13,9 +14,10 @@ from signloom import media
 from signloom.data.batch import Batch
 from signloom.data.corpus import ClipRef, Corpus, FileClip
 from signloom.data.frame_cache import FrameCache, default_cache
+from signloom.data.rates import are_mixed, in_words
 from signloom.data.skeleton import Joints
 from signloom.data.stream import Stream
-from signloom.errors import InputError
+from signloom.errors import InputError, SignloomWarning
 from signloom.runtime.workers import default_workers
 from signloom.streams import streams_of
 from signloom.streams.signer_crop import SignerCrop, shoulders_in_pose_map
@@ -331,7 +333,7 @@ def read_corpus(corpus: Corpus, recipe: PaintRecipe) -> PaintData:
     if not signers:
         raise InputError(f"the train split of '{corpus.root}' has no clip to learn painting from")
     cache = default_cache()
-    return PaintData(
+    data = PaintData(
         painting_clips(corpus, "train", recipe.inputs, signers, cache),
         recipe,
         signers,
@@ -340,6 +342,14 @@ def read_corpus(corpus: Corpus, recipe: PaintRecipe) -> PaintData:
         corpus.identity(),
         corpus.split_hash,
     )
+    if data.temporal and are_mixed(corpus.rates()):
+        warnings.warn(
+            f"the training clips have {in_words(corpus.rates())} frames/s: how much moves from one frame to the next is "
+            "learnt as it comes; train on clips of one rate, or a generator without memory (--recipe paint-frames)",
+            SignloomWarning,
+            stacklevel=2,
+        )
+    return data
 
 
 @lru_cache(maxsize=8)
