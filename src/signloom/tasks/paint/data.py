@@ -344,8 +344,8 @@ def read_corpus(corpus: Corpus, recipe: PaintRecipe) -> PaintData:
     )
     if data.temporal and are_mixed(corpus.rates()):
         warnings.warn(
-            f"the training clips have {in_words(corpus.rates())} frames/s: how much moves from one frame to the next is "
-            "learnt as it comes; train on clips of one rate, or a generator without memory (--recipe paint-frames)",
+            f"the training clips have {in_words(corpus.rates())} frames/s: how much moves from one frame to the next "
+            "is learnt as it comes; train on clips of one rate, or a generator without memory (--recipe paint-frames)",
             SignloomWarning,
             stacklevel=2,
         )
