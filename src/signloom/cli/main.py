@@ -52,6 +52,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    # Threads that wait for each other sleep. By default they spin, which on a busy machine takes the time from the very
+    # thread they wait for. Read by OpenMP when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in arguments if not a.startswith("-")), None)
     parser = _Parser(

@@ -26,8 +26,8 @@ import numpy as np
 from signloom.errors import DivergedError, InputError
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.progress import Progress
+from signloom.training.computing import Computing, computing_of_run, lay_out, measured, own_threads
 from signloom.training.ema import average_into, weights_in
-from signloom.training.layout import channels_last
 from signloom.training.precision import choose_precision
 from signloom.training.prefetch import prefetched
 from signloom.training.processes import average_gradients, mean_over_processes, same_as_first, sum_over_processes
@@ -122,7 +122,7 @@ class Trainer:
         for module in self.modules.values():
             module.to(self.device)
             if any(p.requires_grad for p in module.parameters()):
-                channels_last(module)
+                lay_out(module, "channels-last")
                 if self.n_processes > 1:
                     synchronised(module)
                     same_as_first(module, self.n_processes)
@@ -141,7 +141,13 @@ class Trainer:
         nothing), or where the last half of a shorter run was such, with the last good state on disk; InputError for a
         folder that holds another run.
         """
+        with own_threads():
+            return self._fit()
+
+    def _fit(self) -> FitResult:
         self._resume()
+        if self.device.type == "cpu" and self.n_processes == 1:
+            computing_of_run(self.folder, self._measured_computing).take(self.learning)
         log = _tensorboard(self.folder / "log", self.place["step"]) if self.accelerator.is_main_process else None
         self._began, self._spent = time.monotonic(), self.place["seconds"]
         self._saved = time.monotonic()
@@ -165,6 +171,34 @@ class Trainer:
                 losses = self._step(seen, batch, weight, step, epoch, k)
                 self._after_step(number, epoch, k, losses, progress, log)
         return self._finished(log)
+
+    def _measured_computing(self) -> Computing:
+        """The threads and the layout that suit the first batch."""
+        parts: list[Batch] = []
+        kept = [buffer.clone() for buffer in self._buffers]
+
+        def rehearse() -> None:
+            """A step that changes nothing in the end; of the middle of a run, where everything takes part."""
+            parts[:] = parts or self._parts(self.data.batch(self.seed, 0, rank=0, n_processes=1)[0])
+            for part in parts:
+                losses = self.task.training_step(self.modules, part, Step(0, 0.5))
+                while True:
+                    with self.accelerator.autocast():
+                        got = next(losses, None)
+                    if got is None:
+                        break
+                    if got[1].requires_grad:
+                        self.accelerator.backward(got[1])
+
+        for module in self.learning:
+            module.train()
+        self.task.begin_epoch(self.modules, 0)
+        suits = measured(self.learning, rehearse, layout=self.accelerator.mixed_precision == "no")
+        for module in self.learning:
+            module.zero_grad(set_to_none=True)
+        for buffer, value in zip(self._buffers, kept):
+            buffer.copy_(value)
+        return suits
 
     def _done(self, number: int) -> float:
         """How much of the run is over. Every process must stop at the same step, so the first one's clock counts."""

@@ -1,0 +1,112 @@
+"""Threads and layout: measured once at the start of a run, kept in it, and never what changes what is learnt."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from signloom.training import computing
+from signloom.training.computing import Computing, computing_of_run, everything, lay_out, measured, own_threads
+
+
+class Machine:
+    """A processor on which a step takes as long as ``seconds(threads, layout)`` says."""
+
+    def __init__(self, monkeypatch, seconds, cores=8, network=None):
+        self.now, self.steps, self.seconds = 0.0, 0, seconds
+        self.network = network or nn.Conv2d(3, 4, 3)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(computing, "everything", lambda: replace(everything(), threads=cores, cores=cores))
+        monkeypatch.setattr(computing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(computing.time, "process_time", lambda: self.now)
+        self.threads = 1
+        monkeypatch.setattr(torch, "set_num_threads", lambda n: setattr(self, "threads", n))
+
+    def step(self):
+        self.steps += 1
+        weight = next(p for p in self.network.parameters() if p.ndim > 1)
+        last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+        self.now += self.seconds(self.threads, "channels-last" if last else "channels-first")
+
+    def measured(self, layout=True):
+        got = measured([self.network], self.step, layout=layout)
+        return got.threads, got.layout
+
+
+def test_a_network_that_more_threads_do_not_help_gets_one(monkeypatch):
+    assert Machine(monkeypatch, lambda threads, _: 0.2).measured() == (1, "channels-last")
+    assert Machine(monkeypatch, lambda threads, _: 0.2 - 0.01 * (threads > 1)).measured() == (1, "channels-last")
+
+
+def test_threads_are_added_for_as_long_as_they_help(monkeypatch):
+    assert Machine(monkeypatch, lambda threads, _: 1 / threads, cores=12).measured()[0] == 12
+    assert Machine(monkeypatch, lambda threads, _: 1 / min(threads, 4), cores=12).measured()[0] == 4
+    assert Machine(monkeypatch, lambda threads, _: 1 / min(threads, 2) + 0.1 * threads, cores=64).measured()[0] == 2
+
+
+def test_a_long_step_takes_every_core_and_is_not_repeated_to_find_out(monkeypatch):
+    machine = Machine(monkeypatch, lambda threads, _: 30 / threads, cores=4)
+    assert machine.measured(layout=False) == (4, "channels-last")
+    assert machine.steps == 2
+
+
+def test_the_layout_that_costs_less_work_is_taken(monkeypatch):
+    def slower_last(_threads, layout):
+        return {"channels-last": 0.105, "channels-first": 0.083}[layout]
+
+    assert Machine(monkeypatch, slower_last).measured() == (1, "channels-first")
+    assert Machine(monkeypatch, lambda _, layout: 0.1 + 0.01 * (layout == "channels-last")).measured()[1] == (
+        "channels-last"
+    )
+
+
+def test_what_cannot_differ_is_not_measured(monkeypatch):
+    machine = Machine(monkeypatch, lambda *_: 0.1, cores=1, network=nn.Linear(3, 4))
+    assert machine.measured() == (1, "channels-last")
+    assert machine.steps == 0
+
+
+def test_threads_that_the_user_set_are_kept(monkeypatch):
+    machine = Machine(monkeypatch, lambda threads, _: 0.1 / threads)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert machine.measured()[0] == 8  # as torch has them; the measuring never asks for another number
+    assert machine.threads == 8
+
+
+def test_a_run_goes_on_as_it_began_and_is_measured_again_on_another_machine(tmp_path):
+    here = everything()
+    first = replace(here, threads=5, layout="channels-first")
+    assert computing_of_run(tmp_path, lambda: first) == first
+    assert computing_of_run(tmp_path, lambda: pytest.fail("measured twice")) == first
+    told = json.loads((tmp_path / computing.FILE).read_text())
+    (tmp_path / computing.FILE).write_text(json.dumps(told | {"cores": here.cores + 1}))
+    assert computing_of_run(tmp_path, lambda: here) == here
+    (tmp_path / computing.FILE).write_text(json.dumps(told | {"instructions": "AVX1024"}))
+    assert computing_of_run(tmp_path, lambda: here) == here
+
+
+@pytest.mark.parametrize("layout", computing.LAYOUTS)
+@pytest.mark.parametrize("kernel", [nn.Conv1d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3)], ids=str)
+def test_laying_out_changes_no_number(kernel, layout):
+    before = kernel.weight.detach().clone()
+    lay_out(kernel, layout)
+    assert torch.equal(kernel.weight, before)
+    if kernel.weight.ndim > 3:
+        last = getattr(torch, computing.FORMATS[kernel.weight.ndim])
+        assert kernel.weight.is_contiguous(memory_format=last) == (layout == "channels-last")
+
+
+def test_the_process_has_its_threads_back():
+    before = torch.get_num_threads()
+
+    def stopped():
+        with own_threads():
+            Computing(before + 1, "channels-last", 1, "").take(())
+            assert torch.get_num_threads() == before + 1
+            raise ValueError("stopped")
+
+    with pytest.raises(ValueError, match="stopped"):
+        stopped()
+    assert torch.get_num_threads() == before
