@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib import import_module
 
@@ -15,6 +16,7 @@ from signloom.pipelines.bench.measure import Measure, ratio_of, timed
 from signloom.pipelines.bench.networks import as_signloom, plain
 from signloom.pipelines.bench.training_step import TrainingStep
 from signloom.tasks.recognise.recipes import rgb
+from signloom.training.computing import LAYOUTS, everything
 
 
 def test_median_and_spread():
@@ -75,15 +77,21 @@ class Spy(torch.nn.Module):
         return y.mean((2, 3, 4))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("chosen", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16)])
-def test_a_network_is_measured_as_it_is_trained_and_used(monkeypatch, chosen, dtype):
-    asked = []
+def test_a_network_is_measured_as_it_is_trained_and_used(monkeypatch, chosen, dtype, layout):
+    asked, trials = [], []
+
+    def suits(modules, step, **may):
+        trials.append(may)
+        return replace(everything(), threads=1, layout=layout)
 
     def choose(wanted, module):
         asked.append((wanted, module.takes))
         return chosen
 
     monkeypatch.setattr("signloom.pipelines.bench.training_step.choose_precision", choose)
+    monkeypatch.setattr("signloom.pipelines.bench.training_step.measured", suits)
     clips = torch.randn(4, 3, 2, 4, 4), torch.arange(4)
     model, used = Spy(), Spy()
     before = model.conv.weight.detach().clone()
@@ -91,7 +99,8 @@ def test_a_network_is_measured_as_it_is_trained_and_used(monkeypatch, chosen, dt
     way.step()
     way.use()
     assert asked == [("auto", "video")]
-    assert model.seen == [(True, dtype, True)]
+    assert trials == [{"layout": chosen == "no"}]  # bfloat16 has kernels for channels last alone
+    assert model.seen == [(True, dtype, layout == "channels-last")]
     assert used.seen == [(False, torch.float32, False)]
     assert not torch.equal(model.conv.weight, before)
 
@@ -115,3 +124,25 @@ def test_a_step_averages_the_weights_as_the_recipe_says():
 def test_every_group_can_be_found(group):
     module, _, function = GROUPS[group].partition(":")
     assert callable(getattr(import_module(f"signloom.pipelines.bench.{module}"), function))
+
+
+def test_a_busy_core_is_busy_while_something_is_measured_and_the_environment_is_as_before(monkeypatch):
+    from signloom.pipelines.bench import busy
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    started = []
+    popen = busy.subprocess.Popen
+    monkeypatch.setattr(busy.subprocess, "Popen", lambda *a: started.append(popen(*a)) or started[-1])
+    with busy._environment(busy.WAYS["torch's defaults"]), busy._busy_core():
+        assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+        assert started[0].poll() is None
+    assert started[0].poll() is not None
+    assert (os.environ["OMP_NUM_THREADS"], os.environ.get("OMP_WAIT_POLICY")) == ("3", None)
+
+
+def test_longer_beside_a_busy_core_is_the_time_there_by_the_time_alone():
+    from signloom.pipelines.bench.busy import _slower
+
+    row = _slower(Measure("busy", "b", "s", (3.0, 4.0, 8.0)), Measure("busy", "a", "s", (2.0, 2.0, 5.0)))
+    assert (row["ratio"], row["low"], row["high"]) == (2.0, 1.5, 2.0)

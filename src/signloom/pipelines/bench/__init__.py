@@ -24,6 +24,7 @@ GROUPS = {
     "training": "networks:measure_video_training",
     "loading": "loading:measure_loading",
     "painting": "painting:measure_painting",
+    "busy": "busy:measure_busy",
 }
 
 
