@@ -108,7 +108,7 @@ def test_a_folder_of_other_shards_is_refused(moving_corpus, sharded, tmp_path, c
     [
         (("--streams", "pose"), "no prepared stream 'pose'"),
         (("--streams", "video"), "expected some of pose, frames, flow"),
-        (("--shard-mb", "0"), "more than 0 MB"),
+        (("--shard-mb", "0"), "expected more than 0"),
         (("--split", "nowhere.json"), "neither a file"),
     ],
 )

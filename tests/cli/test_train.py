@@ -66,8 +66,8 @@ def test_so_many_epochs_of_a_generator(painting_corpus, tmp_path, signloom):
         (("--epochs", 1, "--steps", 5), "--epochs and --steps both say how long to train; give one of them"),
         (("--steps", 5, "--minutes", 1), "--steps and --minutes both say"),
         (("--epochs", 5, "--minutes", 1), "--epochs and --minutes both say"),
-        (("--steps", 0), "--steps: got 0, expected more than 0"),
-        (("--epochs", -1), "--epochs: got -1, expected more than 0"),
+        (("--steps", 0), "--steps: got 0, expected 1 or more"),
+        (("--epochs", -1), "--epochs: got -1, expected 1 or more"),
         (("--minutes", "nan"), "--minutes: got nan, expected more than 0"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_recogniser_has_no_preview(pose_corpus, tmp_path, signloom):
     assert "--preview-every: recipe 'pose' paints nothing; leave it out" in err
     code, _, err = signloom("train", pose_corpus, "--out", tmp_path / "run", "--recipe", "paint", "--look-every", 0)
     assert code == 2
-    assert "--preview-every: got 0, expected a number of steps from 1 on" in err
+    assert "--preview-every/--look-every: got 0, expected 1 or more" in err
 
 
 # --- what goes with a recipe ------------------------------------------------------------------------------------

@@ -35,4 +35,4 @@ def test_a_line_of_json_is_one_line_for_every_reader(value):
 @given(st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), min_size=1)))
 def test_lines_end_in_newlines_alone(lines):
     assert lines_of("\n".join(lines)) == lines
-    assert lines_of("".join(f"{line}\r\n" for line in lines)) == lines
+    assert all(lines_of("".join(f"{line}{end}" for line in lines)) == lines for end in ("\n", "\r\n", "\r"))

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from signloom.errors import InputError
+from signloom.cli.options import whole
+from signloom.cli.say import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom bench --only flow pictures training    only these groups
   signloom bench --quick                          seconds; only shows that it works"""
     parser.add_argument("--videos", type=Path, metavar="DIR", help="measure on these clips (default: procedural ones)")
-    parser.add_argument("--repeats", type=int, default=3, help="how often to measure each thing (default: 3)")
-    parser.add_argument("--clips", type=int, default=16, help="how many clips to use (default: 16)")
+    parser.add_argument("--repeats", type=whole(1), default=3, help="how often to measure each thing (default: 3)")
+    parser.add_argument("--clips", type=whole(1), default=16, help="how many clips to use (default: 16)")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="which groups to measure")
     parser.add_argument("--quick", action="store_true", help="two small clips, once; the figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, the machine and the date")
@@ -36,9 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from signloom.pipelines.bench import measure
     from signloom.pipelines.bench.plot import plot
     from signloom.runtime.atomic import write_json
+    from signloom.runtime.machine import check_out
 
-    if args.repeats < 1 or args.clips < 1:
-        raise InputError("--repeats and --clips must be at least 1")
+    check_out(args.json, folder=False)
+    check_out(args.plot, folder=False)
     with tempfile.TemporaryDirectory(prefix="signloom-bench-") as scratch:
         figures = measure(
             args.only,
@@ -51,27 +53,27 @@ def run(args: argparse.Namespace) -> int:
     result = figures.as_dict()
     _print(result)
     if args.json:
-        print(f"figures: {write_json(args.json, result)}")
+        say(f"figures: {write_json(args.json, result)}")
     if args.plot:
         plot(figures.measures, args.plot)
-        print(f"chart:   {args.plot}")
+        say(f"chart:   {args.plot}")
     return 0
 
 
 def _print(result: dict[str, Any]) -> None:
     machine, clips = result["machine"], result["clips"]
     able = ", ".join(name if has else f"no {name}" for name, has in machine["abilities"].items())
-    print(f"{machine['processor']}, {machine['cores']} cores, GPU: {machine['gpu'] or 'none'}")
+    say(f"{machine['processor']}, {machine['cores']} cores, GPU: {machine['gpu'] or 'none'}")
     chosen = ", ".join(f"{precision} for {takes}" for takes, precision in machine["precision"].items())
-    print(f"{able}; torch uses {machine['torch_uses']}; training computes in {chosen}")
-    print(f"{clips['n']} clips, {clips['frames']} frames ({clips['from']})\n")
-    print(f"{'':<9}{'':<34}{'median':>10}{'min':>10}{'max':>10}  unit")
+    say(f"{able}; torch uses {machine['torch_uses']}; training computes in {chosen}")
+    say(f"{clips['n']} clips, {clips['frames']} frames ({clips['from']})\n")
+    say(f"{'':<9}{'':<34}{'median':>10}{'min':>10}{'max':>10}  unit")
     last = None
     for row in result["measures"]:
         group = "" if row["group"] == last else row["group"]
         last = row["group"]
         figures = "".join(f"{row[k]:>10.4g}" for k in ("median", "min", "max"))
-        print(f"{group:<9}{row['name']:<34}{figures}  {row['unit']}")
-    print()
+        say(f"{group:<9}{row['name']:<34}{figures}  {row['unit']}")
+    say()
     for row in result["ratios"]:
-        print(f"{row['ratio']:>7.2f} ×  [{row['low']:.2f}, {row['high']:.2f}]  {row['name']}")
+        say(f"{row['ratio']:>7.2f} ×  [{row['low']:.2f}, {row['high']:.2f}]  {row['name']}")

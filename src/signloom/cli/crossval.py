@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from signloom.cli.options import add_budget, add_recipe, chosen_recipe
+from signloom.cli.options import add_budget, add_recipe, chosen_recipe, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +25,8 @@ Every run is resumed or reused when the same command is given again."""
     parser.add_argument(
         "--folds", default="signer", choices=["signer", "signer-k-fold", "k-fold"], help="default: one fold per signer"
     )
-    parser.add_argument("--k", type=int, default=5, help="number of folds for the k-fold schemes (default: 5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--k", type=whole(2), default=5, help="number of folds for the k-fold schemes (default: 5)")
+    parser.add_argument("--seeds", type=whole(), nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--only", nargs="+", metavar="FOLD", help="run only these folds")
     add_budget(parser)
     parser.add_argument(
@@ -46,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
     from signloom.report.page import write_report
     from signloom.report.text import summary_lines
     from signloom.runtime.atomic import write_json
+    from signloom.runtime.machine import check_out
     from signloom.training.task import Given
 
+    check_out(args.out, folder=True)
     manifest = read_manifest(args.corpus)
     recipe = chosen_recipe(args)
     chosen = folds(manifest, args.folds, k=args.k, seed=0, val=0.1)
@@ -63,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     file = write_json(args.out / "evaluation.json", results)
     page = write_report(results, args.out / "report.html", embed_clips=not args.no_clips)
     if args.json:
-        print(
-            json.dumps(
+        say(
+            json_line(
                 {
                     "cross_validation": results["cross_validation"],
                     "runs": results["runs"],
@@ -72,10 +75,9 @@ def run(args: argparse.Namespace) -> int:
                     "results": str(file),
                     "report": str(page),
                 },
-                ensure_ascii=False,
             )
         )
     else:
-        print("\n".join(summary_lines(results)))
-        print(f"figures: {file}\nreport:  {page}")
+        say("\n".join(summary_lines(results)))
+        say(f"figures: {file}\nreport:  {page}")
     return 0

@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+from signloom.cli.options import whole
+from signloom.cli.say import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -19,15 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom demo                    everything into ./demo, in a few minutes on two cores
   signloom demo --out /tmp/tour --signs 6 --signers 4 --takes 2"""
     parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write (default: demo)")
-    parser.add_argument("--signs", type=int, default=8, help="how many signs (default: 8)")
-    parser.add_argument("--signers", type=int, default=6, help="how many signers (default: 6)")
-    parser.add_argument("--takes", type=int, default=3, help="takes of each sign by each signer (default: 3)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--signs", type=whole(1), default=8, help="how many signs (default: 8)")
+    parser.add_argument("--signers", type=whole(1), default=6, help="how many signers (default: 6)")
+    parser.add_argument("--takes", type=whole(1), default=3, help="takes of each sign by each signer (default: 3)")
+    parser.add_argument("--seed", type=whole(), default=0)
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from signloom.runtime.machine import check_out
+
     out = args.out
+    check_out(out, folder=True)
     workers = ["--workers", args.workers] if args.workers else []
     synth = [
         "synth",
@@ -52,17 +58,17 @@ def run(args: argparse.Namespace) -> int:
     ]
     began = time.monotonic()
     for number, (title, step) in enumerate(steps, start=1):
-        print(f"\n=== {number}/{len(steps)}  {title}", flush=True)
+        say(f"\n=== {number}/{len(steps)}  {title}", flush=True)
         if step is None:
             step = ["predict", out / "run" / "model", *_some_clips(out / "footage"), "--top", 3]
         words = [str(a) for a in step]
-        print(f"$ signloom {shlex.join(words)}", flush=True)
+        say(f"$ signloom {shlex.join(words)}", flush=True)
         code = subprocess.run([sys.executable, "-m", "signloom", *words], check=False).returncode
         # A remark by the doctor or a clip that failed (exit code 3) does not end the tour.
         if code not in (0, 3):
-            print(f"the tour stopped: `signloom {shlex.join(words)}` ended with exit code {code}", file=sys.stderr)
+            say(f"the tour stopped: `signloom {shlex.join(words)}` ended with exit code {code}", file=sys.stderr)
             return code
-    print(f"\nThe tour took {time.monotonic() - began:.0f} s. What it made:")
+    say(f"\nThe tour took {time.monotonic() - began:.0f} s. What it made:")
     for path, what in (
         ("run/report.html", "the report: open it in a browser"),
         ("footage/sheet.png", "the procedural signers, as pictures"),
@@ -70,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         ("run/corpus", "the poses (*.pose) and the manifest"),
         ("run/model", "the recogniser: checkpoint/, history, TensorBoard log"),
     ):
-        print(f"  {out / path}  {what}")
+        say(f"  {out / path}  {what}")
     return 0
 
 

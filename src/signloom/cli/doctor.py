@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from signloom.cli.options import above, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line, plain
 
 if TYPE_CHECKING:
     from signloom.pipelines.doctor import Diagnosis
@@ -36,10 +39,12 @@ Without --full a damage in the middle of a clip is not seen. Exit codes: 0 nothi
     parser.add_argument(
         "--published", type=Path, metavar="LIST", help="a published list to compare with (JSON, CSV, txt)"
     )
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--timeout-s", type=float, default=120, help="give up on a file after this long (default: 120)")
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
     parser.add_argument(
-        "--max-frames", type=int, default=20_000, help="clips longer than this are named (default: 20000)"
+        "--timeout-s", type=above(), default=120, help="give up on a file after this long (default: 120)"
+    )
+    parser.add_argument(
+        "--max-frames", type=whole(1), default=20_000, help="clips longer than this are named (default: 20000)"
     )
     parser.add_argument("--all", action="store_true", help=f"list all problems, not {SHOWN} of each kind")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -62,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         quiet=args.json,
     )
     if args.json:
-        print(json.dumps(diagnosis.as_dict(), ensure_ascii=False, indent=1))
+        say(json_line(diagnosis.as_dict(), indent=1))
     else:
         _print(diagnosis, shown=None if args.all else SHOWN)
     return 3 if diagnosis.problems else 0
@@ -77,8 +82,8 @@ def _print(diagnosis: Diagnosis, shown: int | None) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
 
-    def say(text: str = "", style: str | None = None) -> None:
-        console.print(text, style=style, markup=False)  # file names may hold brackets
+    def show(text: str = "", style: str | None = None) -> None:
+        console.print(plain(text), style=style, markup=False)  # file names may hold brackets
 
     media = diagnosis.media
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -91,27 +96,27 @@ def _print(diagnosis: Diagnosis, shown: int | None) -> None:
         ("rates", ", ".join(f"{k} ({n})" for k, n in list(media.fps.items())[:4]) or "–"),
         ("sizes", ", ".join(f"{k} ({n})" for k, n in list(media.size_px.items())[:4]) or "–"),
     ):
-        table.add_row(Text(name, style="bold"), Text(value))
+        table.add_row(Text(name, style="bold"), Text(plain(value)))
     console.print(table)
     for split, row in diagnosis.published.items():
-        say(f"published {split}: {row['present']} of {row['listed']} clips present ({row['share']:.1%})")
+        show(f"published {split}: {row['present']} of {row['listed']} clips present ({row['share']:.1%})")
     for kind, n in diagnosis.counts.items():
-        say()
-        say(f"{kind}: {n} ({KINDS[kind]})", "bold red")
+        show()
+        show(f"{kind}: {n} ({KINDS[kind]})", "bold red")
         rows = [p for p in diagnosis.problems if p.kind == kind]
         for problem in rows[:shown]:
-            say(f"  {problem.message}")
+            show(f"  {problem.message}")
         if shown is not None and len(rows) > shown:
-            say(f"  … and {len(rows) - shown} more (--all, or --json)")
+            show(f"  … and {len(rows) - shown} more (--all, or --json)")
     if diagnosis.notes:
-        say()
-        say("worth knowing", "bold")
+        show()
+        show("worth knowing", "bold")
         for note in diagnosis.notes:
-            say(f"  {note}")
-    say()
+            show(f"  {note}")
+    show()
     if diagnosis.problems:
-        say(f"{len(diagnosis.problems)} problems in {diagnosis.seconds:.0f} s", "bold red")
+        show(f"{len(diagnosis.problems)} problems in {diagnosis.seconds:.0f} s", "bold red")
     else:
         rest = "" if diagnosis.full else "; --full decodes every frame, and sees damage inside clips too"
-        say(f"nothing wrong ({diagnosis.seconds:.0f} s){rest}", "bold green")
+        show(f"nothing wrong ({diagnosis.seconds:.0f} s){rest}", "bold green")
     sys.stdout.flush()

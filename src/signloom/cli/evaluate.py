@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +71,7 @@ Runs that are compared or fused must have been trained on the same split. Scores
 def run(args: argparse.Namespace) -> int:
     from signloom.data.manifest import read_manifest
     from signloom.errors import InputError
+    from signloom.runtime.machine import check_out
     from signloom.tasks import task_of_run
     from signloom.tasks.recognise.fuse import is_crossval, is_fusion
 
@@ -76,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--save keeps a fusion; it goes with --fuse")
     if args.fuse and len(args.run) < 2:
         raise InputError(f"--fuse needs at least two runs; got '{args.run[0]}' and the corpus '{args.corpus}'")
+    for folder in (args.out, args.save):
+        check_out(folder, folder=True)
     corpus = read_manifest(args.corpus)
     tasks = {folder: task_of_run(folder) for folder in args.run}
     others = [folder for folder, task in tasks.items() if task not in (None, "recognise")]
@@ -182,13 +187,13 @@ def _tell(args: argparse.Namespace, evaluation: Any, out: Path | None, name: str
     if args.json:
         found = {key: results[key] for key in evaluation.shown if key in results}
         places = {key: str(path) for key, path in (("results", file), ("report", page)) if path}
-        print(json.dumps(found | places, ensure_ascii=False))
+        say(json_line(found | places))
         return 0
-    print("\n".join(evaluation.lines))
+    say("\n".join(evaluation.lines))
     if file:
-        print(f"figures: {file}" + (f"\nreport:  {page}" if page else ""))
+        say(f"figures: {file}" + (f"\nreport:  {page}" if page else ""))
     elif evaluation.page:
-        print("Nothing was written; for the report give --out FOLDER")
+        say("Nothing was written; for the report give --out FOLDER")
     if args.save:
-        print(f"fusion:  {args.save}")
+        say(f"fusion:  {args.save}")
     return 0

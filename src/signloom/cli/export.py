@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from signloom.cli.say import say
 from signloom.errors import InputError
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ before; a generator's name its signers and say that its pictures are generated."
 
 
 def run(args: argparse.Namespace) -> int:
+    from signloom.runtime.machine import check_out
     from signloom.tasks import task_named
     from signloom.tasks.recognise.fuse import is_fusion
     from signloom.training.checkpoint import load_checkpoint
@@ -35,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out '{args.out}': expected a name that ends in .onnx")
     if is_fusion(args.run):
         raise InputError(f"'{args.run}' is a fusion; export the runs it is made of, one by one")
+    check_out(args.out, folder=False)
     checkpoint = load_checkpoint(args.run)
     about = task_named(checkpoint.task).export(checkpoint, args.out)
     if args.json:
-        print(json.dumps(about))
+        say(json_line(about))
     else:
-        print(f"{args.out}: {about['bytes'] / 2**20:.1f} MiB")
+        say(f"{args.out}: {about['bytes'] / 2**20:.1f} MiB")
         for kind in ("inputs", "outputs"):
-            print(f"  {kind}: " + ", ".join(f"{name} {shape}" for name, shape in about[kind].items()))
+            say(f"  {kind}: " + ", ".join(f"{name} {shape}" for name, shape in about[kind].items()))
     return 0

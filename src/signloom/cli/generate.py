@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from signloom.cli.options import above, between, whole
+from signloom.cli.say import say
 from signloom.errors import InputError
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,28 +35,34 @@ which input and by which generator. With --json, one JSON object per clip: {"id"
         "--side-by-side", action="store_true", help="show the pose on the left, and what is real on the right"
     )
     parser.add_argument(
-        "--smooth", type=float, default=0.4, metavar="STRENGTH", help="calm the pose, 0 (off) to 1 (default: 0.4)"
+        "--smooth",
+        type=between(0, 1),
+        default=0.4,
+        metavar="STRENGTH",
+        help="calm the pose, 0 (off) to 1 (default: 0.4)",
     )
     parser.add_argument("--no-retarget", action="store_true", help="keep the source signer's proportions")
     parser.add_argument("--identity", metavar="N|NAME", help="whom to paint, of a generator of several signers")
-    parser.add_argument("--fps", type=float, help="frames per second (default: the pose's)")
+    parser.add_argument("--fps", type=above(), help="frames per second (default: the pose's)")
     parser.add_argument(
-        "--sharpen", type=float, default=0.0, metavar="AMOUNT", help="unsharp mask, e.g. 0.5 (default: 0)"
+        "--sharpen", type=between(0, 5), default=0.0, metavar="AMOUNT", help="unsharp mask, e.g. 0.5 (default: 0)"
     )
     parser.add_argument("--split", help="of a corpus, only the clips in this split")
-    parser.add_argument("--workers", type=int, help="processes that find poses in videos (default: one per core)")
+    parser.add_argument("--workers", type=whole(), help="processes that find poses in videos (default: one per core)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:
     from signloom.media import content_hash
     from signloom.pipelines.generate import Generation, generate_corpus, identity_of, read_inputs
+    from signloom.runtime.machine import check_out
     from signloom.sources.listing import VIDEO_SUFFIXES
     from signloom.tasks.paint.predict import load_generator
     from signloom.training.checkpoint import weights_file
 
     if args.out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"}:
         raise InputError(f"--out '{args.out}': video is written as .mp4; got {args.out.suffix}")
+    check_out(args.out, folder=args.out.suffix.lower() != ".mp4")
     manifest = read_inputs(args.inputs, args.split)
     if args.out.suffix.lower() == ".mp4" and len(manifest) > 1:
         raise InputError(f"--out '{args.out}' is one file, and there are {len(manifest)} clips; give a folder")
@@ -68,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         side_by_side=args.side_by_side,
     )
     if settings.retarget and not generator.inputs.proportions[settings.identity]:
-        print(
+        say(
             "the generator learnt from stick figures and knows no proportions: poses are not retargeted",
             file=sys.stderr,
         )
@@ -88,12 +96,12 @@ def run(args: argparse.Namespace) -> int:
                     "n_frames": o.value["n_frames"],
                     "fps": o.value["fps"],
                 }
-            print(json.dumps({"id": o.id, **row}, ensure_ascii=False))
+            say(json_line({"id": o.id, **row}))
     else:
         for o in failed:
-            print(f"{o.id}: not painted ({o.reason}): {o.message}", file=sys.stderr)
+            say(f"{o.id}: not painted ({o.reason}): {o.message}", file=sys.stderr)
         kept = sum(o.reused for o in outcomes)
-        print(
+        say(
             f"{args.out}: {len(outcomes) - len(failed)} of {len(outcomes)} clips painted"
             + (f", {kept} of them before" if kept else "")
             + (f", {len(corpus)} in the corpus" if len(corpus) != len(outcomes) - len(failed) else "")
@@ -115,7 +123,7 @@ def _one_file(args: argparse.Namespace, generator, manifest, settings, model_has
             raise MediaError(str(failed[record.id].message), str(failed[record.id].reason))
         about = generate_file(generator, record, args.out, settings, model_hash=model_hash, quiet=args.json)
     if args.json:
-        print(json.dumps({"id": record.id, "video": str(args.out), **about}, ensure_ascii=False))
+        say(json_line({"id": record.id, "video": str(args.out), **about}))
     else:
-        print(f"{args.out}: {about['n_frames']} frames at {about['fps']:g} per second")
+        say(f"{args.out}: {about['n_frames']} frames at {about['fps']:g} per second")
     return 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     found = [describe(folder) for folder in args.folders]
     for number, about in enumerate(found):
         if args.json:
-            print(json.dumps(about, ensure_ascii=False))
+            say(json_line(about))
         else:
-            print(("\n" if number else "") + "\n".join(lines_of(about)))
+            say(("\n" if number else "") + "\n".join(lines_of(about)))
     return 0

@@ -3,8 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+
+def whole(least: int = 0, most: int = 2**63 - 1) -> Callable[[str], int]:
+    """A type for options that are whole numbers from ``least`` on."""
+
+    def value(text: str) -> int:
+        with suppress(ValueError):
+            if least <= (number := int(text)) <= most:
+                return number
+        raise argparse.ArgumentTypeError(f"got {text}, expected {least} or more (a whole number)")
+
+    return value
+
+
+def above(least: float = 0) -> Callable[[str], float]:
+    """A type for options that are numbers above ``least``."""
+
+    def value(text: str) -> float:
+        with suppress(ValueError):
+            if least < (number := float(text)) < math.inf:
+                return number
+        raise argparse.ArgumentTypeError(f"got {text}, expected more than {least:g}")
+
+    return value
+
+
+def between(least: float, most: float) -> Callable[[str], float]:
+    """A type for options that are numbers from ``least`` to ``most``."""
+
+    def value(text: str) -> float:
+        with suppress(ValueError):
+            if least <= (number := float(text)) <= most:
+                return number
+        raise argparse.ArgumentTypeError(f"got {text}, expected {least:g} to {most:g}")
+
+    return value
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +88,11 @@ def add_split(parser: argparse.ArgumentParser) -> None:
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
     """``--epochs``, ``--steps`` and ``--minutes``: how long to train."""
-    parser.add_argument("--epochs", type=int, help="make just so many epochs (a recipe's are prolonged for few clips)")
-    parser.add_argument("--steps", type=int, help="make just so many steps")
-    parser.add_argument("--minutes", type=float, help="train for so long")
+    parser.add_argument(
+        "--epochs", type=whole(1), help="make just so many epochs (a recipe's are prolonged for few clips)"
+    )
+    parser.add_argument("--steps", type=whole(1), help="make just so many steps")
+    parser.add_argument("--minutes", type=above(), help="train for so long")
 
 
 def chosen_recipe(args: argparse.Namespace) -> Any:
@@ -67,9 +107,6 @@ def chosen_recipe(args: argparse.Namespace) -> Any:
     budget = {n: v for n in ("epochs", "steps", "minutes") if (v := getattr(args, n, None)) is not None}
     if len(budget) > 1:
         raise InputError(f"--{' and --'.join(budget)} both say how long to train; give one of them")
-    for name, value in budget.items():
-        if not value > 0:
-            raise InputError(f"--{name}: got {value:g}, expected more than 0")
     changes: dict[str, Any] = dict(budget)
     if budget:
         changes |= {"min_steps": 0, "steps_per_class": 0, **{n: 0 for n in ("steps", "minutes") if n not in budget}}

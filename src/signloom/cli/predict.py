@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
+
+from signloom.cli.options import above, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line, plain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +24,12 @@ With --json, one JSON object per file: {"file", "label", "confidence", "top": [[
         "run", type=Path, help="a run folder made by `signloom train`, or a fusion saved by `evaluate --fuse`"
     )
     parser.add_argument("videos", nargs="+", help="video or .pose files, folders, or glob patterns")
-    parser.add_argument("--top", type=int, default=5, help="how many guesses to give (default: 5)")
+    parser.add_argument("--top", type=whole(1), default=5, help="how many guesses to give (default: 5)")
     parser.add_argument("--cache", type=Path, help="keep prepared streams here (default: a temporary folder)")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
+    parser.add_argument(
+        "--timeout-s", type=above(), default=600, help="give up on a clip after this long (default: 600)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
@@ -40,8 +45,6 @@ def run(args: argparse.Namespace) -> int:
     from signloom.sources.listing import collect_files
     from signloom.tasks import load_predictor
 
-    if args.top < 1:
-        raise InputError(f"--top: got {args.top}, expected 1 or more")
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
         raise InputError(
@@ -69,14 +72,14 @@ def run(args: argparse.Namespace) -> int:
             top = rows[record.id]
             if args.json:
                 row = {"file": str(path), "label": top[0][0], "confidence": top[0][1], "top": top}
-                print(json.dumps(row, ensure_ascii=False))
+                say(json_line(row))
             else:
-                print(f"{path}: " + ", ".join(f"{label} {100 * p:.1f} %" for label, p in top))
+                say(f"{plain(str(path))}: " + ", ".join(f"{label} {100 * p:.1f} %" for label, p in top))
         else:
             outcome = failed[record.id]
             if args.json:
                 row = {"file": str(path), "error": outcome.message, "reason": outcome.reason}
-                print(json.dumps(row, ensure_ascii=False))
+                say(json_line(row))
             else:
-                print(f"{path}: not read ({outcome.reason}): {outcome.message}", file=sys.stderr)
+                say(f"{plain(str(path))}: not read ({outcome.reason}): {outcome.message}", file=sys.stderr)
     return (1 if len(failed) == len(paths) else 3) if failed else 0

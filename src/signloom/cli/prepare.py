@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-from signloom.cli.options import or_help
+from signloom.cli.options import above, between, or_help, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 _EPILOG = """examples:
   signloom prepare videos/ --out corpus/                       videos/<label>/<clip>.mp4
@@ -45,9 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to make: pose frames flow signer … (default: pose); `--streams help` lists what there is",
     )
     _add_settings(parser)
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--timeout-s", type=float, default=600, help="give up on a clip after this long (default: 600)")
-    parser.add_argument("--max-frames", type=int, default=20_000, help="refuse longer clips (default: 20000)")
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
+    parser.add_argument(
+        "--timeout-s", type=above(), default=600, help="give up on a clip after this long (default: 600)"
+    )
+    parser.add_argument("--max-frames", type=whole(1), default=20_000, help="refuse longer clips (default: 20000)")
     parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: 'auto', 'local' or an address")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
@@ -55,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """How the streams are made."""
     parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
-    parser.add_argument("--shorter-px", type=int, default=256, help="shorter side of prepared frames (default: 256)")
+    parser.add_argument(
+        "--shorter-px", type=whole(1), default=256, help="shorter side of prepared frames (default: 256)"
+    )
     parser.add_argument(
         "--flow",
         type=or_help(_flows),
@@ -72,21 +77,21 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flow-view", action="store_true", help="also write each clip's flow as a video in colours")
     parser.add_argument(
         "--signer-px",
-        type=int,
+        type=whole(1),
         default=512,
         metavar="PX",
         help="side of the stream signer (default: 512); a signer who is smaller in the video is enlarged",
     )
     parser.add_argument(
         "--shoulders",
-        type=float,
+        type=above(),
         default=3.0,
         metavar="WIDTHS",
         help="how many shoulder widths the stream signer shows (default: 3)",
     )
     parser.add_argument(
         "--shoulders-at",
-        type=float,
+        type=between(0, 1),
         default=0.42,
         metavar="SHARE",
         help="at what share of its height, from the top, the shoulders stand in the stream signer (default: 0.42)",
@@ -191,20 +196,20 @@ def _tell(args: argparse.Namespace, prepared, outcomes, seconds: float) -> int:
         "peak_memory_per_worker_mb": _peak_child_mb(),
     }
     if args.json:
-        print(json.dumps(summary, ensure_ascii=False))
+        say(json_line(summary))
     else:
         who = f"{summary['signers']} signers" if summary["signers"] else "no known signers"
-        print(f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {who}")
+        say(f"{args.out}: {len(prepared)} clips, {summary['labels']} labels, {who}")
         memory = summary["peak_memory_per_worker_mb"]
-        print(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
+        say(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
         _warn(prepared, args.shoulders)
     if mixed := mixed_note(summary["rates"]):
         print(f"note: {mixed}", file=sys.stderr)
     for outcome in failed[:10]:
-        print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
+        say(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:
         more = f" ({len(failed) - 10} more)" if len(failed) > 10 else ""
-        print(f"{len(failed)} clips failed{more}: see {args.out / FAILURES_FILE}", file=sys.stderr)
+        say(f"{len(failed)} clips failed{more}: see {args.out / FAILURES_FILE}", file=sys.stderr)
     return 3 if failed else 0
 
 
@@ -213,11 +218,11 @@ def _warn(prepared, shoulders: float) -> None:
     seen = {r.id: r.extra["seen"] for r in prepared if r.extra.get("seen")}
     blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
     if blind:
-        print(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
+        say(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
     wide = {r.id: r.extra["crop_outside"] for r in prepared if r.extra.get("crop_outside", 0) > 0.1}
     if wide:
         worst = max(wide, key=wide.__getitem__)
-        print(
+        say(
             f"  in {len(wide)} clips the square around the signer reaches beyond the picture, where its edge is "
             f"repeated; {wide[worst]:.0%} of it in {worst}. Show less: --shoulders {shoulders * 0.75:.2g}, or "
             "move it: --shoulders-at"
@@ -236,27 +241,27 @@ def _run_pairs(args: argparse.Namespace) -> int:
     _remark(corpus.meta)
     if args.json:
         clips = {r.id: {"frames": r.n_frames, "split": r.split, "signer": r.signer} for r in corpus}
-        print(json.dumps({"corpus": str(args.out), "clips": clips, "failed": len(failures)}, ensure_ascii=False))
+        say(json_line({"corpus": str(args.out), "clips": clips, "failed": len(failures)}))
     else:
-        print(f"{args.out}: {len(corpus)} clips, {corpus.meta['streams']['signer']['size_px']} px")
+        say(f"{args.out}: {len(corpus)} clips, {corpus.meta['streams']['signer']['size_px']} px")
         for r in corpus:
-            print(f"  {r.id}: {r.n_frames} frames of {r.signer}{f', {r.split}' if r.split else ''}")
+            say(f"  {r.id}: {r.n_frames} frames of {r.signer}{f', {r.split}' if r.split else ''}")
     for row in failures[:10]:
-        print(f"  failed ({row['reason']}): {row['message']}", file=sys.stderr)
+        say(f"  failed ({row['reason']}): {row['message']}", file=sys.stderr)
     if failures:
-        print(f"{len(failures)} pictures failed: see {args.out / FAILURES_FILE}", file=sys.stderr)
+        say(f"{len(failures)} pictures failed: see {args.out / FAILURES_FILE}", file=sys.stderr)
     return 3 if failures else 0
 
 
 def _remark(meta) -> None:
     """What the reader noticed: how it read the corpus, and what it left out."""
     for note in meta.get("notes", ()):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     for key, what in (("missing", "listed but not there"), ("unmatched", "not matched by the pattern")):
         left_out = meta.get(key)
         if left_out:
             count = left_out.get("count", len(left_out)) if isinstance(left_out, dict) else len(left_out)
-            print(f"note: {count} files {what} were left out; signloom doctor names them", file=sys.stderr)
+            say(f"note: {count} files {what} were left out; signloom doctor names them", file=sys.stderr)
 
 
 def _peak_child_mb() -> int:

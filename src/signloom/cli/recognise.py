@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from signloom.cli.options import recipe_name
+from signloom.cli.options import recipe_name, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,16 +36,17 @@ after an interruption and it goes on where it was. Then: signloom predict runs/m
         "--recipe", type=recipe_name, default="pose", help="what to train (default: pose); `--recipe help` lists them"
     )
     parser.add_argument("--split", default="auto", help="see `signloom train --help`")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="override the recipe's number of epochs")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--shorter-px", type=int, help="shorter side of prepared frames and flow (video recipes)")
+    parser.add_argument("--seed", type=whole(), default=0)
+    parser.add_argument("--epochs", type=whole(1), help="override the recipe's number of epochs")
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
+    parser.add_argument("--shorter-px", type=whole(1), help="shorter side of prepared frames and flow (video recipes)")
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from signloom.errors import InputError
+    from signloom.runtime.machine import check_out
     from signloom.tasks import recipe_named, task_of
 
     recipe = recipe_named(args.recipe)
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
             f"recipe '{recipe.name}' learns from another network that must be trained first; train both with "
             f"`signloom train` (--recipe flow, then --recipe {recipe.name} --teacher)"
         )
+    check_out(args.out, folder=True)
     _check_signers(args)
     corpus, model = args.out / "corpus", args.out / "model"
     prepare = ["prepare", args.videos, "--out", corpus, "--source", args.source]
@@ -79,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         results = json.loads((args.out / "evaluation-test.json").read_text(encoding="utf-8"))
         summary = {"metrics": results["metrics"], "split": results["split"], "report": str(args.out / "report.html")}
-        print(json.dumps({**summary, "model": str(model), "corpus": str(corpus)}, ensure_ascii=False))
+        say(json_line({**summary, "model": str(model), "corpus": str(corpus)}))
     else:
-        print(f"\nDone in {time.monotonic() - began:.0f} s. Look at {args.out / 'report.html'}, then try:")
-        print(f"  signloom predict {shlex.quote(str(model))} a_new_clip.mp4")
+        say(f"\nDone in {time.monotonic() - began:.0f} s. Look at {args.out / 'report.html'}, then try:")
+        say(f"  signloom predict {shlex.quote(str(model))} a_new_clip.mp4")
     return worst
 
 
@@ -106,7 +110,7 @@ def _verb(arguments: list, *, quiet: bool) -> int:
     """Run one signloom verb in a process of its own, as a user would, and return its exit code."""
     words = [str(a) for a in arguments]
     if not quiet:
-        print(f"\n$ signloom {shlex.join(words)}", flush=True)
+        say(f"\n$ signloom {shlex.join(words)}", flush=True)
     return subprocess.run(
         [sys.executable, "-m", "signloom", *words], stdout=subprocess.DEVNULL if quiet else None, check=False
     ).returncode

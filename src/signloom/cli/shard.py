@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
+
+from signloom.cli.options import above, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +33,11 @@ gives the same bytes; a killed run goes on where it was. shards.json is written 
         help="a split file, 'given' (the corpus's own), or a scheme: signer, source, random "
         "(default: the corpus's own if it has one, else signer)",
     )
-    parser.add_argument("--shard-mb", type=float, default=512, help="about how large a shard is to be (default: 512)")
-    parser.add_argument("--seed", type=int, default=0, help="for the split and for which clip goes where (default: 0)")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--shard-mb", type=above(), default=512, help="about how large a shard is to be (default: 512)")
+    parser.add_argument(
+        "--seed", type=whole(), default=0, help="for the split and for which clip goes where (default: 0)"
+    )
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
 
@@ -43,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
     for note in split.details.get("notes", []):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     began = time.monotonic()
     shards = shard_corpus(
         manifest, args.out, streams=args.streams, shard_mb=args.shard_mb, seed=args.seed, workers=args.workers
@@ -59,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - began, 1),
     }
     if args.json:
-        print(json.dumps(summary, ensure_ascii=False))
+        say(json_line(summary))
     else:
         clips = ", ".join(f"{n} {name}" for name, n in summary["clips"].items())
-        print(
+        say(
             f"{args.out}: {len(rows)} shards, {summary['mb']:g} MB, of {', '.join(summary['streams'])}; clips: {clips} "
             f"({summary['split']} split). Next: signloom train {args.out} --out RUN"
         )

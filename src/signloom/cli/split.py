@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from signloom.cli.options import between, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 SCHEMES = {
     "signer": "whole signers: test is on people never seen in training",
@@ -49,16 +52,18 @@ A split file is what train and evaluate take with --split. Exit code 1: the spli
     parser.add_argument(
         "--scheme", choices=list(SCHEMES), default="signer", metavar="SCHEME", help="see below (signer)"
     )
-    parser.add_argument("--val", type=float, default=0.15, help="share of the clips for validation (default: 0.15)")
-    parser.add_argument("--test", type=float, default=0.15, help="share of the clips for test (default: 0.15)")
+    parser.add_argument(
+        "--val", type=between(0, 1), default=0.15, help="share of the clips for validation (default: 0.15)"
+    )
+    parser.add_argument("--test", type=between(0, 1), default=0.15, help="share of the clips for test (default: 0.15)")
     parser.add_argument("--held-out", nargs="+", metavar="NAME", help="these signers (or sources) are the test")
     parser.add_argument(
         "--val-by",
         choices=["signer", "source", "clip"],
         help="validate on whole signers, or on clips of training signers (default: signer; clip for folds)",
     )
-    parser.add_argument("--k", type=int, default=5, help="how many folds (default: 5)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same split (default: 0)")
+    parser.add_argument("--k", type=whole(2), default=5, help="how many folds (default: 5)")
+    parser.add_argument("--seed", type=whole(), default=0, help="same seed, same split (default: 0)")
     parser.add_argument(
         "--list",
         nargs="+",
@@ -124,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
             write_split(split_of(m), path)
     summaries = [_summary(path, m, found[path]) for path, m in splits.items()]
     if args.json:
-        print(json.dumps(summaries, ensure_ascii=False))
+        say(json_line(summaries))
     else:
         _print(summaries, written=args.check is None)
     return 0
@@ -157,30 +162,30 @@ def _summary(path: Path, manifest: Any, leaks: list[Any]) -> dict[str, Any]:
 
 def _print(summaries: list[dict[str, Any]], *, written: bool) -> None:
     width = max(len(Path(s["file"]).name) for s in summaries)
-    print(f"{'':<{width}}  {'':<8}{'clips':>8}{'signers':>9}{'labels':>8}")
+    say(f"{'':<{width}}  {'':<8}{'clips':>8}{'signers':>9}{'labels':>8}")
     for summary in summaries:
         name = Path(summary["file"]).name
         for split, row in summary["splits"].items():
             held = summary["held_out"] if split == "test" else []
             who = ("  " + ", ".join(held[:6]) + (" …" if len(held) > 6 else "")) if held else ""
-            print(f"{name:<{width}}  {split:<8}{row['clips']:>8}{row['signers']:>9}{row['labels']:>8}{who}")
+            say(f"{name:<{width}}  {split:<8}{row['clips']:>8}{row['signers']:>9}{row['labels']:>8}{who}")
             name = ""
     for note in dict.fromkeys(note for s in summaries for note in s["notes"]):
-        print(f"note: {note}")
+        say(f"note: {note}")
     shared = Counter(kind for s in summaries for kind in s["shared"])
     for kind in shared:
-        print(f"note: the same {kind}, which this scheme does not forbid")
+        say(f"note: the same {kind}, which this scheme does not forbid")
     for kind in dict.fromkeys(kind for s in summaries for kind in s["allowed_leaks"]):
-        print(f"warning: leaks of kind '{kind}' are there and were allowed", file=sys.stderr)
+        say(f"warning: leaks of kind '{kind}' are there and were allowed", file=sys.stderr)
     if written:
         where = (
             summaries[0]["file"]
             if len(summaries) == 1
             else f"{Path(summaries[0]['file']).parent}/ ({len(summaries)} folds)"
         )
-        print(f"no leaks; wrote {where}" if not any(s["allowed_leaks"] for s in summaries) else f"wrote {where}")
+        say(f"no leaks; wrote {where}" if not any(s["allowed_leaks"] for s in summaries) else f"wrote {where}")
     else:
-        print("no leaks")
+        say("no leaks")
 
 
 def _read_lists(pairs: list[str]) -> dict[str, list[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
+from signloom.cli.options import above, whole
+from signloom.cli.say import say
 from signloom.errors import InputError
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,15 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 It writes videos/<signer>/<label>/<take>.mp4, pose/<clip>.pose, imu/<clip>.csv and manifest.jsonl. The same seed gives
 the same bytes, in any number of workers; a killed run goes on where it was when the same command is given again."""
     parser.add_argument("out", type=Path, help="the folder to write")
-    parser.add_argument("--signs", type=int, default=12, help="how many signs of the 24 there are (default: 12)")
-    parser.add_argument("--signers", type=int, default=6, help="how many signers (default: 6)")
-    parser.add_argument("--takes", type=int, default=4, help="takes of each sign by each signer (default: 4)")
-    parser.add_argument("--left-handed", type=int, default=1, help="how many of the signers (default: 1)")
+    parser.add_argument("--signs", type=whole(1), default=12, help="how many signs of the 24 there are (default: 12)")
+    parser.add_argument("--signers", type=whole(1), default=6, help="how many signers (default: 6)")
+    parser.add_argument("--takes", type=whole(1), default=4, help="takes of each sign by each signer (default: 4)")
+    parser.add_argument("--left-handed", type=whole(), default=1, help="how many of the signers (default: 1)")
     parser.add_argument("--size", default="480x360", metavar="WxH", help="frame size in pixels (default: 480x360)")
-    parser.add_argument("--fps", type=float, default=15.0, help="frames per second (default: 15)")
-    parser.add_argument("--imu-rate-hz", type=float, default=50.0, help="sensor samples per second (default: 50)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes (default: one per core; 0: inside this one)")
+    parser.add_argument("--fps", type=above(), default=15.0, help="frames per second (default: 15)")
+    parser.add_argument("--imu-rate-hz", type=above(), default=50.0, help="sensor samples per second (default: 50)")
+    parser.add_argument("--seed", type=whole(), default=0)
+    parser.add_argument("--workers", type=whole(), help="processes (default: one per core; 0: inside this one)")
     parser.add_argument("--sheet", action="store_true", help="also write sheet.png: signers and signs at a glance")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
@@ -41,10 +43,6 @@ def run(args: argparse.Namespace) -> int:
     from signloom.synthetic.corpus import Settings, film, make_takes
 
     settings = Settings(args.seed, _size(args.size), args.fps, args.imu_rate_hz)
-    if args.workers is not None and args.workers < 0:
-        raise InputError(f"--workers: got {args.workers}, expected 0 or more")
-    if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"'{args.out}' is a file; synth writes a folder")
     takes = make_takes(args.signs, args.signers, args.takes, args.left_handed, settings)
     began = time.monotonic()
     outcomes = film(takes, args.out, workers=args.workers)
@@ -64,17 +62,17 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(seconds, 1),
     }
     if args.json:
-        print(json.dumps(summary, ensure_ascii=False))
+        say(json_line(summary))
     else:
         rate = sum(o.value["n_frames"] for o in made if o.value is not None) / max(seconds, 1e-9)
-        print(
+        say(
             f"{args.out}: {summary['clips']} clips ({summary['frames']} frames) of {args.signs} invented signs by "
             f"{args.signers} signers; {len(made)} made now in {seconds:.0f} s ({rate:.0f} frames/s)"
         )
     for outcome in failed[:10]:
-        print(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
+        say(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:
-        print(f"{len(failed)} clips failed; run the same command again to try them again", file=sys.stderr)
+        say(f"{len(failed)} clips failed; run the same command again to try them again", file=sys.stderr)
     return 3 if failed else 0
 
 

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from signloom.cli.options import add_budget, add_recipe, add_split, chosen_recipe
+from signloom.cli.options import above, add_budget, add_recipe, add_split, chosen_recipe, whole
+from signloom.cli.say import say
+from signloom.runtime.text import json_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,17 +40,17 @@ tensorboard --logdir runs/a/log"""
     parser.add_argument("--out", type=Path, required=True, help="the run folder to write")
     add_recipe(parser)
     add_split(parser)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=whole(), default=0)
     add_budget(parser)
     parser.add_argument(
         "--preview-every",
         "--look-every",
-        type=int,
+        type=whole(1),
         metavar="STEPS",
         help="how often to paint preview.png and preview.mp4 (default: after a minute, then every 5 minutes)",
     )
-    parser.add_argument("--batch-size", type=int, help="override the recipe's batch size")
-    parser.add_argument("--learning-rate", type=float, help="override the recipe's learning rate")
+    parser.add_argument("--batch-size", type=whole(1), help="override the recipe's batch size")
+    parser.add_argument("--learning-rate", type=above(), help="override the recipe's learning rate")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="override the recipe's precision")
     parser.add_argument(
         "--weights",
@@ -73,21 +75,17 @@ def run(args: argparse.Namespace) -> int:
     task = task_of(chosen_recipe(args), given)
     if args.preview_every is not None and not task.has_preview:
         raise InputError(f"--preview-every: recipe '{task.recipe.name}' paints nothing; leave it out")
-    if args.preview_every is not None and args.preview_every < 1:
-        raise InputError(f"--preview-every: got {args.preview_every}, expected a number of steps from 1 on")
-    if args.seed < 0:
-        raise InputError(f"--seed: got {args.seed}, expected 0 or more")
     task.check()
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, the first
     corpus, split, keep_split, notes = open_corpus(args, task)
     for note in notes if speaks else ():
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     checkpoint = train_run(corpus, task, args.out, seed=args.seed, split=split, preview_every=args.preview_every)
     if not speaks:
         return 0
     keep_split(args.out / "split.json")  # only now: a run refused above keeps the split it was made with
     summary = _summary(args, task, checkpoint)
-    print(json.dumps(summary, ensure_ascii=False) if args.json else _told(args, summary))
+    say(json_line(summary) if args.json else _told(args, summary))
     return 0
 
 

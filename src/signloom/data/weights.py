@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from signloom.errors import CheckpointError
+from signloom.runtime.text import plain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -114,16 +115,23 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"'{path}' holds more than tensors, or is damaged, and was not opened: {str(error).splitlines()[0]}"
+            f"'{path}' holds more than tensors (code that would run when it is opened), or is damaged, and was not "
+            "opened. Where it comes from, save plain tensors: torch.save(model.state_dict(), 'weights.pt'), or "
+            "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
         ) from error
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise CheckpointError(f"'{path}' cannot be read: {type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError) as error:
+        raise CheckpointError(
+            f"'{path}' cannot be read: it is damaged, or not what its name says ({type(error).__name__}); copy or "
+            "save it again"
+        ) from error
     for nest in NESTS:
         if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
             content = content[nest]
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"'{path}' holds a {type(content).__name__}; expected tensors by name")
-    strange = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
+    strange = [plain(str(name)) for name, value in content.items() if not isinstance(value, torch.Tensor)]
     if strange:
         raise CheckpointError(f"'{path}' holds what is not a tensor: {', '.join(strange[:10])}")
     return {str(name): value for name, value in content.items()}

@@ -200,9 +200,14 @@ def import_pairs(
         "skeleton": {"extractor": "openpose-drawing", "pairs": {"crop": crop, "version": VERSION}},
     }
     records = []
-    with Progress("write", sum(len(c.pairs) for c in clips), unit="pictures", quiet=quiet) as progress:
-        for clip in clips:
-            records += _records(clip, _write(clip, out, halves, box, size, made, progress), settings)
+    _remove_unfinished_folders(out)
+    try:
+        with Progress("write", sum(len(c.pairs) for c in clips), unit="pictures", quiet=quiet) as progress:
+            for clip in clips:
+                records += _records(clip, _write(clip, out, halves, box, size, made, progress), settings)
+    except BaseException:
+        _remove_unfinished_folders(out)  # the disk may be full
+        raise
     _check_split(records, settings)
     write_failures(out, failures)
     meta: dict[str, Any] = {"name": root.resolve().name, "source": "pairs", "streams": made, "failed": len(failures)}
@@ -211,6 +216,11 @@ def import_pairs(
     corpus = Manifest(tuple(records), out, meta)
     write_manifest(corpus, out)
     return corpus, failures
+
+
+def _remove_unfinished_folders(out: Path) -> None:
+    for folder in (*out.glob("signer/.tmp-*"), *out.glob("skeleton/.tmp-*")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _failure(path: Path, reason: str, message: str) -> dict[str, str]:

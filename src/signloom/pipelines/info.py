@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from signloom.data.manifest import FILE_NAME, read_manifest
 from signloom.data.rates import in_words, rates_of
 from signloom.data.shards import has_shards, read_shards
 from signloom.errors import CheckpointError, InputError
+from signloom.runtime.atomic import read_json
 from signloom.tasks import task_of_run
 from signloom.tasks.recognise.fuse import FILE_NAME as FUSION_FILE
 from signloom.tasks.recognise.fuse import crossval_runs, is_crossval, is_fusion
@@ -93,7 +93,7 @@ def _shards(folder: Path) -> dict[str, Any]:
 
 
 def _fusion(folder: Path) -> dict[str, Any]:
-    config = json.loads((folder / FUSION_FILE).read_text(encoding="utf-8"))
+    config = read_json(folder / FUSION_FILE)
     members = {m["name"]: round(m["weight"], 3) for m in config["members"]}
     missing = [m["path"] for m in config["members"] if not (folder / m["path"]).exists()]
     return {
@@ -111,7 +111,7 @@ def _fusion(folder: Path) -> dict[str, Any]:
 def _crossval(folder: Path) -> dict[str, Any]:
     runs = crossval_runs(folder)
     file = folder / "evaluation.json"
-    figures = json.loads(file.read_text(encoding="utf-8"))["cross_validation"] if file.exists() else None
+    figures = read_json(file)["cross_validation"] if file.exists() else None
     return {
         "kind": "cross-validation",
         "folder": str(folder),
@@ -136,7 +136,7 @@ def _about_run(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
     task = task_of_run(folder)
     corpus, split = config["corpus"], config["split"]
-    finished = json.loads((folder / RUN_FILE).read_text(encoding="utf-8")) if (folder / RUN_FILE).exists() else {}
+    finished = read_json(folder / RUN_FILE) if (folder / RUN_FILE).exists() else {}
     use = "generate" if task == "paint" else "predict"
     about = {
         "kind": "run" if finished else "unfinished run" if (folder / STATE_FILE).exists() else "checkpoint",
@@ -169,7 +169,7 @@ def _measured(folder: Path) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
     for place in (folder, folder.parent if folder.name == "model" else folder):
         for file in sorted(place.glob("evaluation-*.json")):
-            results = json.loads(file.read_text(encoding="utf-8"))
+            results = read_json(file)
             on = file.stem.removeprefix("evaluation-")
             if "metrics" in results:
                 found[on] = {"top1": results["metrics"]["top1"], "n_clips": results["metrics"].get("n_clips")}

@@ -12,6 +12,7 @@ import numpy as np
 
 from signloom.data.manifest import Record
 from signloom.errors import SignloomError
+from signloom.runtime.machine import machine_fault
 
 SHORTER_SIDE_PX = 200
 MAX_CLIP_BYTES = 320_000
@@ -70,6 +71,8 @@ def small_copy(
                 if file.stat().st_size <= max_bytes:
                     return SmallClip(data=file.read_bytes(), cut_to_s=cut[0] if cut else None)
     except (SignloomError, OSError) as error:
+        if (fault := machine_fault(error)) is not None:
+            raise fault from error  # no clip's own
         reason = getattr(error, "reason", None) or (
             type(error).__name__ if isinstance(error, OSError) else "not usable"
         )

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from signloom.errors import SignloomError
+from signloom.errors import InputError, SignloomError
 from signloom.runtime.machine import FAULTS, cannot_write
 
 _UNFINISHED = re.compile(r"\.tmp-[a-z0-9_]{8}(?:\..*)?")  # as mkstemp names them
@@ -115,3 +115,14 @@ def write_json(file: str | os.PathLike[str], value: Any) -> Path:
     with atomic_write(path) as tmp:
         tmp.write_text(text, encoding="utf-8")
     return path
+
+
+def read_json(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a file that signloom wrote. Raises InputError for what is none, FileNotFoundError for no file."""
+    try:
+        value = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"'{file}' is damaged: {error}; make it again, or delete it") from error
+    if not isinstance(value, dict):
+        raise InputError(f"'{file}' is damaged: it holds a {type(value).__name__}, expected an object")
+    return value

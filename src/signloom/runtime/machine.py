@@ -74,6 +74,20 @@ def cannot_write(error: OSError, path: Path, written: int | None = None) -> Sign
     return MachineError(f"'{path}' cannot be written{done}: {fault}{_room(path.parent)}. {_AGAIN}")
 
 
+def check_out(path: Path | None, *, folder: bool) -> None:
+    """Raise, before any work is done, what writing ``path``, a file or a ``folder``, would raise after it."""
+    if path is None:
+        return
+    if path.exists() and path.is_dir() != folder:
+        stands, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
+        raise InputError(f"'{path}' cannot be written: {stands} stands where {wanted} is wanted; choose another name")
+    above = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if above != path and not above.is_dir():
+        raise InputError(f"'{path}' cannot be written: '{above}' is a file; choose another name")
+    if not os.access(above, os.W_OK):
+        raise MachineError(f"'{path}' cannot be written: '{above}' may not be written")
+
+
 def _room(folder: Path) -> str:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

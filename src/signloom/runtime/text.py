@@ -25,17 +25,20 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def json_line(value: Any) -> str:
-    """``value`` as one line of JSON, for every reader's idea of a line: also U+2028, U+0085 and their like escaped."""
-    text = json.dumps(value, ensure_ascii=False)
+def json_line(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as one line of JSON, for every reader's idea of a line: also U+2028, U+0085 and their like escaped.
+
+    With ``indent`` it is several lines, for people.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _UNSEEN_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of ``text``, which end in a newline alone; ``str.splitlines`` also cuts at U+2028, U+0085, form feeds.
+    """The lines of ``text``, which end in newlines alone; ``str.splitlines`` also cuts at U+2028, U+0085, form feeds.
 
     >>> lines_of("a\\u2028b\\r\\nc\\n")
     ['a\\u2028b', 'c']
     """
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = re.split("\r\n|\n|\r", text)
     return lines[:-1] if not lines[-1] else lines

@@ -32,6 +32,7 @@ import numpy as np
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.data.pose_points import sentinel_places
 from signloom.errors import InputError, MediaError
+from signloom.runtime.text import lines_of
 from signloom.sources.listing import unique_ids
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         raise MediaError(f"'{path}': the gzip data stops in the middle; fetch the file again", "truncated") from error
     except (OSError, zlib.error, UnicodeDecodeError) as error:
         raise MediaError(f"'{path}': not a text table ({error})", "decode-error") from error
-    lines = text.splitlines()
+    lines = lines_of(text)
     names = lines[0].split(";") if lines else []
     if names[:2] != ["face_x", "face_y"] or len(names) != TWO_HANDS:
         raise MediaError(

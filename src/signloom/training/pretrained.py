@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from signloom.errors import CheckpointError, MissingExtraError
+from signloom.runtime.text import plain
 
 
 def load_pretrained(folder: str | os.PathLike[str], n_classes: int, *, head: str = "drop", **config: Any) -> Any:
@@ -57,7 +58,10 @@ def load_pretrained(folder: str | os.PathLike[str], n_classes: int, *, head: str
         )
         library, found = loaded
     except (OSError, RuntimeError, ValueError, AttributeError, KeyError) as error:
-        raise CheckpointError(f"'{folder}' cannot be loaded: {type(error).__name__}: {error}") from error
+        raise CheckpointError(
+            f"'{folder}' cannot be loaded: {type(error).__name__}: {plain(str(error))[:200]}. Expected what the "
+            "transformers library saves: model.save_pretrained(folder)"
+        ) from error
     fresh = ("classifier.", "fc_norm.") if head == "drop" else ()
     wrong = [f"missing {name}" for name in sorted(found["missing_keys"]) if not name.startswith(fresh)]
     wrong += [f"misshapen {name}" for name in sorted(str(m) for m in found["mismatched_keys"])]

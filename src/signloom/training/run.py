@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,7 +11,7 @@ from typing import Any
 from signloom.data.corpus import Corpus
 from signloom.errors import CheckpointError, InputError
 from signloom.media import content_hash
-from signloom.runtime.atomic import write_json
+from signloom.runtime.atomic import read_json, remove_unfinished, write_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.locks import folder_lock
 from signloom.training.checkpoint import Checkpoint, load_checkpoint, read_config, save_checkpoint, weights_file
@@ -126,14 +125,14 @@ def is_finished(out: Path, run_hash: str, *, clean: bool = True) -> bool:
     Raises InputError where it holds another finished run.
     """
     if (out / RUN_FILE).exists():
-        if json.loads((out / RUN_FILE).read_text(encoding="utf-8"))["run_hash"] == run_hash:
+        if read_json(out / RUN_FILE).get("run_hash") == run_hash:
             return True
         raise InputError(
             f"'{out}' holds a finished run with another recipe, corpus, split, seed or version of signloom; choose "
             "another --out"
         )
-    for left_over in out.rglob(".tmp-*") if clean else ():
-        left_over.unlink(missing_ok=True)
+    if clean:
+        remove_unfinished(out)
     return False
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -471,7 +472,10 @@ def read_state(folder: Path, run_hash: str) -> dict[str, Any] | None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / STATE_FILE).exists():
         return None
-    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(f"'{folder / STATE_FILE}' is damaged; delete that folder to start over") from error
     if state["run_hash"] != run_hash or "modules" not in state:
         raise InputError(
             f"'{folder}' holds an unfinished run with another recipe, corpus, split, seed or version of signloom; "

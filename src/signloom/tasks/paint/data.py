@@ -354,7 +354,9 @@ def read_corpus(corpus: Corpus, recipe: PaintRecipe) -> PaintData:
 
 @lru_cache(maxsize=8)
 def _order(seed: int, epoch: int, n: int) -> np.ndarray:
-    return np.random.default_rng((seed, 1, epoch)).permutation(n)
+    order = np.random.default_rng((seed, 1, epoch)).permutation(n)
+    order.flags.writeable = False  # threads that make batches share it
+    return order
 
 
 def _stacked(parts: Sequence[np.ndarray]) -> Tensor:
