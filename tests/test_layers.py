@@ -13,7 +13,7 @@ from signloom.cli import main as cli
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "src" / "signloom"
-LIGHT = ("signloom", "signloom.errors", "signloom.cli.options")
+LIGHT = ("signloom", "signloom.errors", "signloom.cli.options", "signloom.cli.say", "signloom.runtime.text")
 VERB_FILES = [PACKAGE / "cli" / f"{verb}.py" for verb in cli.VERBS]
 
 

@@ -67,7 +67,7 @@ def test_what_a_killed_run_left_is_finished_and_what_is_done_is_kept(moving_corp
     stamp = kept.stat().st_mtime_ns
     lost.unlink()
     (out / "shards.json").unlink()
-    (out / ".tmp-left.tar").write_bytes(b"half")
+    (out / ".tmp-left0123.tar").write_bytes(b"half")
     code, _, err = call(capsys, "shard", moving_corpus.root, "--out", out, "--seed", 1, *SMALL)
     assert code == 0, err
     assert hashes(out) == hashes(sharded)
