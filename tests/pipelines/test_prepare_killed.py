@@ -44,7 +44,7 @@ def test_killed_between_the_last_clip_and_the_manifest(corpus, footage, tmp_path
     out = shutil.copytree(corpus.folder, tmp_path / "out")
     (out / "manifest.jsonl").unlink()
     (out / "failures.jsonl").unlink()
-    (out / ".tmp-abc.jsonl").write_text("half a manifest")
+    (out / ".tmp-abc01234.jsonl").write_text("half a manifest")
     code, _, err = signloom("train", out, "--out", tmp_path / "run")
     assert code == 2
     assert "an interrupted prepare has none" in err
