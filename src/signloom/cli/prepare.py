@@ -204,7 +204,7 @@ def _tell(args: argparse.Namespace, prepared, outcomes, seconds: float) -> int:
         say(f"  {made} clips made now in {seconds:.0f} s, at most {memory} MB a worker")
         _warn(prepared, args.shoulders)
     if mixed := mixed_note(summary["rates"]):
-        print(f"note: {mixed}", file=sys.stderr)
+        say(f"note: {mixed}", file=sys.stderr)
     for outcome in failed[:10]:
         say(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:

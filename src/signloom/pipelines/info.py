@@ -127,7 +127,7 @@ def _run(folder: Path) -> dict[str, Any]:
     """Raises CheckpointError where one of the run's small files is not what signloom writes."""
     try:
         return _about_run(folder)
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
         raise CheckpointError(f"'{folder}': config.json, run.json or an evaluation is broken: {what}") from error
 
