@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from signloom.data.seen import Overlap
 from signloom.errors import InputError
 from signloom.media import write_video
 from signloom.metrics.evaluation import evaluate_scores
@@ -79,6 +80,7 @@ def results_of(labels, n_clips, *, signers=("s1", "s2"), right=2.0, seed=0, **mo
         "created": "2026-01-02T03:04:05Z",
         "signloom_version": "0.1.0",
         "split": {"name": "test", "scheme": "signer-disjoint", "detail": "held out: s1, s2"},
+        "overlap": Overlap(frozenset(map(str, range(n_clips)))).as_dict(),
         "settings": {"recipe": "pose", "schedule": {"epochs": 3}},
         "corpus": {
             "name": "toy",
@@ -130,6 +132,7 @@ def test_a_page_says_what_was_measured_and_on_which_split(tmp_path):
     shown = f"{100 * results['metrics']['top1']['value']:.1f}"
     assert shown in page.text
     assert "Of 60 clips by signers it had never seen" in page.text
+    assert "Of the 60 clips measured 0 were trained on and 0 are by signers that it learnt from." in page.text
     assert page.text.count("split test · signer-disjoint · held out: s1, s2") >= 4
     assert "Only 60 clips were measured" in page.text
     assert "abc123" in page.text

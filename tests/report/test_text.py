@@ -8,8 +8,17 @@ from signloom.report.text import summary_lines
 from signloom.report.words import headline_sentences, interval, percent, signers_are_new, warnings
 
 
-def results_of(top1=0.97, n_clips=100, scheme="signer-disjoint", name="test", n_labels=10, **more):
+def overlap(n_clips=100, new_signers=True, **more):
+    """What was learnt from of clips measured, as :class:`signloom.data.seen.Overlap` tells it."""
+    shared = n_clips if new_signers is False else 0
+    none = dict.fromkeys(("trained_on", "validated_on", "derived", "same_name", "same_source"), 0)
+    about = {"known": "all", "not_known": [], "n_clips": n_clips, "same_signer": shared, "new_signers": new_signers}
+    return {**none, **about, **more}
+
+
+def results_of(top1=0.97, n_clips=100, scheme="signer-disjoint", name="test", n_labels=10, seen=None, **more):
     return {
+        "overlap": overlap(n_clips, **(seen or {})),
         "title": "A trial",
         "labels": [f"sign {i}" for i in range(n_labels)],
         "split": {"name": name, "scheme": scheme, "detail": "held out: user01"},
@@ -45,10 +54,15 @@ def test_rounding_never_hides_a_miss_or_a_hit():
     [
         ({}, "Of 100 clips by signers it had never seen, 97 were recognised."),
         ({"n_clips": 900}, "Of 900 clips by signers it had never seen, 873 were recognised: 97 in 100."),
-        ({"scheme": "k-fold"}, "Of 100 new clips by signers it knew from training, 97 were recognised."),
-        ({"scheme": "given"}, "Of 100 clips it was not trained on, 97 were recognised."),
-        ({"name": "train"}, "Of 100 clips that it was trained on, 97 were recognised."),
-        ({"name": "val"}, "Of 100 clips that were used to choose the model, 97 were recognised."),
+        ({"seen": {"new_signers": False}}, "Of 100 new clips by signers it knew from training, 97 were recognised."),
+        ({"seen": {"new_signers": None}}, "Of 100 clips that are not among those it was trained on, 97 were"),
+        ({"seen": {"trained_on": 100}}, "Of 100 clips that it was trained on, 97 were recognised."),
+        ({"seen": {"trained_on": 18}}, "Of 100 clips, 18 of which it was trained on, 97 were recognised."),
+        ({"seen": {"validated_on": 100}}, "Of 100 clips that were used to choose the model, 97 were recognised."),
+        ({"seen": {"validated_on": 7}}, "Of 100 clips, 7 of which were used to choose the model, 97 were recognised."),
+        ({"seen": {"new_signers": False, "same_signer": 3}}, "Of 100 new clips, 3 of them by signers it knew from"),
+        ({"overlap": None}, "Of 100 clips (what it was trained on is not on record), 97 were recognised."),
+        ({"answers_per_clip": 3.0}, "Of 100 clips by signers it had never seen, 97 were recognised, on average over"),
         ({"top1": 1.0, "n_clips": 1}, "Of 1 clip by signers it had never seen, 1 was recognised."),
         (
             {"top1": 0.9996, "n_clips": 10_000},
@@ -67,13 +81,23 @@ def test_chance_among_many_signs_is_said_as_one_in():
 
 
 def test_shared_signers_unknown_splits_and_few_clips_are_warned_of():
-    assert signers_are_new(results_of(scheme="leave-one-signer-out")) is True
-    assert signers_are_new(results_of(scheme="random")) is False
-    assert signers_are_new({"split": {"scheme": "given", "signer_disjoint": True}}) is True
+    assert signers_are_new(results_of()) is True
+    assert signers_are_new(results_of(seen={"new_signers": False})) is False
+    # What a split is called proves nothing.
+    assert signers_are_new({"split": {"scheme": "leave-one-signer-out", "signer_disjoint": True}}) is None
     assert warnings(results_of()) == []
-    assert any("same signers are in training" in w for w in warnings(results_of(scheme="random")))
-    assert any("do not say whether" in w for w in warnings(results_of(scheme="given")))
-    assert any("trained on" in w for w in warnings(results_of(name="train")))
+    shared = warnings(results_of(scheme="random", seen={"new_signers": False}))
+    assert any("signers measured are in training as well (split scheme “random”)" in w for w in shared)
+    some = warnings(results_of(seen={"new_signers": False, "same_signer": 3}))
+    assert any("Some signers measured are in training" in w for w in some)
+    assert any("not on record whether" in w for w in warnings(results_of(seen={"new_signers": None})))
+    assert any("says nothing about new clips" in w for w in warnings(results_of(seen={"trained_on": 100})))
+    assert any("trained on 18 of the clips measured" in w for w in warnings(results_of(seen={"trained_on": 18})))
+    assert any("chose the model" in w for w in warnings(results_of(seen={"validated_on": 1})))
+    assert any("another encoding" in w for w in warnings(results_of(seen={"same_name": 2})))
+    unknown = {"known": "partly", "not_known": ["the clips that x learnt from"], "new_signers": None}
+    assert any("the clips that x learnt from" in w for w in warnings(results_of(seen=unknown)))
+    assert any("ZZ" in w for w in warnings(results_of(unknown={"n_clips": 2, "labels": ["ZZ"]})))
     assert any("Only 20 clips" in w for w in warnings(results_of(n_clips=20)))
     assert any("1 clip could not be used" in w for w in warnings(results_of(failures=[{"id": "x", "reason": "y"}])))
     assert warnings(results_of(warnings=["mine"])) == ["mine"]

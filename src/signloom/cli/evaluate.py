@@ -123,7 +123,8 @@ def _with_split(args: argparse.Namespace, corpus: Any) -> Any:
 
     own = args.run[0] / "split.json"
     if args.split == "all":
-        return replace(corpus, records=tuple(replace(r, split=args.on) for r in corpus))
+        about = {**corpus.meta, "split": {"scheme": "all"}}
+        return replace(corpus, records=tuple(replace(r, split=args.on) for r in corpus), meta=about)
     if args.split is None and own.exists():
         return apply_split(corpus, read_split(own))
     return choose_split(corpus, args.split or "given", seed=0)[0]

@@ -794,3 +794,9 @@ def describe_split(split: Split) -> dict[str, Any]:
 def _without_derived(manifest: Manifest) -> Manifest:
     """The clips that a corpus hash of a split counts, so that augmenting a corpus does not spoil its split."""
     return manifest.where(lambda r: r.parent is None)
+
+
+def split_in_use(manifest: Manifest) -> dict[str, Any]:
+    """What a report says about the split that ``manifest`` carries."""
+    info = dict(manifest.meta.get("split") or {})
+    return describe_split(Split(str(info.pop("scheme", "given")), None, "", {}, info))

@@ -12,6 +12,7 @@ import numpy as np
 
 from signloom.data.corpus import SplitManifest, describe_corpus
 from signloom.data.manifest import Manifest, Record
+from signloom.data.seen import Overlap, overlap
 from signloom.data.splits import Fold, apply_split, read_split, split_of, write_split
 from signloom.errors import InputError
 from signloom.metrics.classification import macro_f1
@@ -36,7 +37,7 @@ from signloom.tasks.recognise.fuse import (
 )
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.tasks.recognise.recipes import Recipe
-from signloom.training.checkpoint import load_checkpoint
+from signloom.training.checkpoint import load_checkpoint, refuse_overlap, seen_by
 from signloom.training.run import train_run
 from signloom.training.task import Given
 
@@ -65,6 +66,7 @@ def cross_validate(
         )
     runs: list[dict[str, Any]] = []
     scored: list[Scores] = []
+    found = Overlap()
     recogniser: Recogniser | None = None
     for number, fold in enumerate(folds):
         for seed in seeds:
@@ -84,8 +86,9 @@ def cross_validate(
                 quiet=quiet,
             )
             recogniser = Recogniser(checkpoint)
-            scores, row = _measure_fold(recogniser, fold, seed, folder, scheme)
+            scores, row, of_fold_found = _measure_fold(recogniser, fold, seed, folder, scheme)
             runs.append(row)
+            found += of_fold_found
             scored.append(scores)
     assert recogniser is not None
     detail = f"{len(folds)} folds, {len(seeds)} seeds; every clip is measured by models that never saw its fold"
@@ -95,6 +98,7 @@ def cross_validate(
         checkpoint=recogniser.checkpoint,
         manifest=manifest,
         title=f"{recipe.name} on {describe_corpus(manifest)['name']}: {scheme}",
+        found=found,
     )
     results["runs"] = runs
     results["cross_validation"] = aggregate_runs(runs)
@@ -103,20 +107,27 @@ def cross_validate(
 
 def _measure_fold(
     recogniser: Recogniser, fold: Fold, seed: int, folder: Path, scheme: str
-) -> tuple[Scores, dict[str, Any]]:
-    """The scores of what ``fold`` held out, and its row of figures; both are also kept in ``folder``."""
+) -> tuple[Scores, dict[str, Any], Overlap]:
+    """The scores of what ``fold`` held out, its row of figures, and what of it the model knew.
+
+    Scores and figures are also kept in ``folder``.
+    """
     corpus = fold.manifest
-    scores = score_corpus(recogniser, corpus.only("test"))
+    held_out = corpus.only("test")
+    found = overlap(seen_by(recogniser.checkpoint, corpus), corpus, held_out.records)
+    refuse_overlap(found, "test", recogniser.checkpoint, corpus, f"the model of fold '{fold.name}'")
+    scores = score_corpus(recogniser, held_out)
     own = results_of(
         [scores],
         split={"name": "test", "scheme": scheme, "detail": f"held out: {fold.name}"},
         checkpoint=recogniser.checkpoint,
         manifest=corpus,
         seed=seed,
+        found=found,
     )
     write_json(folder / "evaluation.json", own)
     write_split(split_of(corpus), folder / "split.json")
-    return scores, {
+    row = {
         "name": f"{fold.name} seed {seed}",
         "held_out": fold.name,
         "seed": seed,
@@ -125,6 +136,7 @@ def _measure_fold(
         "macro_f1": own["metrics"]["macro_f1"]["value"],
         "seconds": json.loads((folder / "run.json").read_text(encoding="utf-8"))["seconds"],
     }
+    return scores, row, found
 
 
 # --- several cross-validations ------------------------------------------------------------------------------------
@@ -142,11 +154,13 @@ class _Folds:
     gains: list[tuple[str, np.ndarray, np.ndarray]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     clips: set[str] = field(default_factory=set)
+    overlap: Overlap = field(default_factory=Overlap)
 
     def add(self, fold: str, seed: int, runs: list[Run], measured: Measured, model: FusedRecogniser | None) -> None:
         """Take in what the runs of one fold and seed, and their fusion, said."""
         self.runs = runs
         self.clips |= {record.id for record in measured.records}
+        self.overlap += measured.overlap
         hits_SN = measured.hits_SN()
         about = {"name": f"{fold} seed {seed}", "held_out": fold, "seed": seed, "n_clips": len(measured.records)}
         for own, hits_N in zip(self.rows, hits_SN):
@@ -219,6 +233,7 @@ def fuse_crossvals(folders: Sequence[Path], manifest: Manifest, *, fuse: bool = 
         "kind": "comparison",
         "title": f"{len(folders)} cross-validations on {describe_corpus(manifest)['name']}",
         "split": split,
+        "overlap": measured.overlap.as_dict(),
         "n_clips": len(measured.clips),
         "streams": sorted(streams, key=lambda row: -row["top1"]["value"]),
         "interval": f"means over folds; 95 %, {how_over_groups(len({fold for fold, _ in common}))}",
@@ -264,6 +279,7 @@ def _fused_results(
         checkpoint=measured.runs[0].checkpoint,
         manifest=manifest,
         title=fusion_title(measured.runs, manifest),
+        found=measured.overlap,
     )
     results["runs"] = measured.fused_rows
     results["cross_validation"] = aggregate_runs(measured.fused_rows)

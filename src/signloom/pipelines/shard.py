@@ -16,6 +16,7 @@ from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record
 from signloom.data.manifest_fields import SPLITS
 from signloom.data.rates import rates_of
+from signloom.data.seen import Seen, seen_clips, write_seen
 from signloom.data.shards import (
     FORMAT_VERSION,
     SPLIT_FILE,
@@ -107,6 +108,7 @@ def shard_corpus(
     about["rates"] = rates_of(r.fps for r in train)
     split = split_of(manifest)
     write_split(split, out / SPLIT_FILE)
+    write_seen(Seen(seen_clips(manifest, chosen)), out)
     shards = Shards(
         out,
         {s: tuple(row for row in rows if row.file.startswith(f"{s}-")) for s in SPLITS},

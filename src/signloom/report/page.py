@@ -41,6 +41,7 @@ from signloom.report.words import (
     interval,
     n_classes,
     number_of,
+    overlap_lines,
     percent,
     signer_names,
     split_phrase,
@@ -180,6 +181,7 @@ def _summary(results: Results) -> str:
     chance = number_of((results.get("metrics") or {}).get("chance"))
     sentences = headline_sentences(results) or ["These results hold no accuracy."]
     said = "".join(f'<p class="plain">{text_of(sentence)}</p>' for sentence in sentences)
+    said += "".join(f'<p class="quiet">{text_of(sentence)}</p>' for sentence in overlap_lines(results)[:1])
     keys = ["band: 95% interval"] if interval(first) else []
     keys += [f"tick: chance, {percent(chance)}"] if chance is not None else []
     figure = percent(first["value"])

@@ -19,7 +19,7 @@ from signloom.media import import_cv2, write_video
 from signloom.report.footage import MAX_FPS, MAX_SECONDS
 from signloom.report.markup import Column, Number, flat, folded, key_values, name_of, table, text_of
 from signloom.report.page import MAX_BYTES, Section, whole_page
-from signloom.report.words import Results, count, number_of
+from signloom.report.words import Results, count, number_of, overlap_lines
 from signloom.runtime.atomic import atomic_write
 
 PANEL_PX = 256  # a picture's side in the clips
@@ -115,7 +115,10 @@ def write_paint_page(
 
 
 def _page(results: Results, sections: Sequence[Section]) -> str:
-    kicker = f"Generator · {count(results['n_clips'], 'clip')}, {count(results['n_frames'], 'frame')} held out"
+    seen = results.get("overlap") or {}
+    new = seen.get("known") in ("all", "partly") and not (seen["trained_on"] or seen["validated_on"] or seen["derived"])
+    kicker = f"Generator · {count(results['n_clips'], 'clip')}, {count(results['n_frames'], 'frame')}"
+    kicker += " held out" if new else ""
     return whole_page(results, results.get("title") or "Painted signer", kicker, _summary(results), sections)
 
 
@@ -166,14 +169,19 @@ def _summary(results: Results) -> str:
     if sharp:
         sentences.append(f"Gradient energy as a multiple of the real frames': {', '.join(sharp).lower()}.")
     said = "".join(f'<p class="plain">{text_of(sentence)}</p>' for sentence in sentences)
-    what = "PSNR on whole held-out frames" + (f"; 95% interval {shown.note}" if shown.note else "")
+    what = "PSNR on whole frames" + (f"; 95% interval {shown.note}" if shown.note else "")
     return (
         f'{_OWN_STYLE}<div class="headline"><div>'
         f'<p class="big painted">{text_of(shown.text)}<small>&nbsp;dB</small></p>'
         f'<p class="big-what">{text_of(what)}</p></div><div>{said}</div></div>'
+        f"{_learnt_from(results)}"
         '<ul class="warnings"><li>The painted pictures and clips on this page are generated: no camera saw '
         "them.</li></ul>"
     )
+
+
+def _learnt_from(results: Results) -> str:
+    return "".join(f'<p class="quiet">{text_of(sentence)}</p>' for sentence in overlap_lines(results))
 
 
 def _pictures(results: Results) -> str:

@@ -15,6 +15,7 @@ from signloom.report.words import (
     interval,
     n_classes,
     number_of,
+    overlap_lines,
     percent,
     plain,
     points,
@@ -32,7 +33,7 @@ def summary_lines(results: Results) -> list[str]:
     """What an evaluation found, in lines for a terminal: the split beside the accuracy, warnings last."""
     metrics = results.get("metrics") or {}
     lines = [str(results.get("title") or "Evaluation"), split_phrase(results), ""]
-    lines += [f"  {sentence}" for sentence in headline_sentences(results)] + [""]
+    lines += [f"  {sentence}" for sentence in (*headline_sentences(results), *overlap_lines(results)[:1])] + [""]
     folds = cross_validation(results)
     if folds:
         lines += [
@@ -82,6 +83,7 @@ def summary_lines(results: Results) -> list[str]:
 def comparison_lines(comparison: Results) -> list[str]:
     """Several runs on the same clips, in lines for a terminal, best first."""
     lines = [str(comparison["title"]), split_phrase(comparison), ""]
+    lines += [*(f"  {sentence}" for sentence in overlap_lines(comparison)), ""] if comparison.get("overlap") else []
     lines += stream_lines(comparison, fused=False)
     lines += ["", f"  Intervals: {comparison['interval']}"] if comparison.get("interval") else []
     lines += [f"Note: {warning}" for warning in comparison.get("warnings") or []]
@@ -140,7 +142,8 @@ def generator_lines(results: Results) -> list[str]:
     def value(who: str, area: str, name: str) -> float | None:
         return number_of(figures.get(who, {}).get(area, {}).get(name))
 
-    lines = [f"{results['n_clips']} clips, {results['n_frames']} frames of split '{results['on']}'"]
+    lines = [f"{results['n_clips']} clips, {results['n_frames']} frames; {split_phrase(results)}"]
+    lines += overlap_lines(results)
     for area, name, title, digits in (
         ("full", "psnr", "PSNR, whole frame", 2),
         ("full", "ssim", "SSIM, whole frame", 3),

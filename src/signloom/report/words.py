@@ -9,8 +9,6 @@ from typing import Any
 
 Results = Mapping[str, Any]
 
-DISJOINT_SCHEMES = ("signer-disjoint", "leave-one-signer-out", "loso")
-SHARED_SCHEMES = ("random", "k-fold", "kfold", "stratified")
 FEW_CLIPS = 100
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -61,17 +59,12 @@ def count(n: int, one: str, many: str | None = None) -> str:
 
 
 def signers_are_new(results: Results) -> bool | None:
-    """Whether the signers measured on were kept out of training; None where the results do not say.
+    """Whether the model never learnt from any signer measured; None where that was not found out.
 
-    ``split["signer_disjoint"]`` says so outright; else the name of the scheme tells.
+    It is what ``overlap`` computed from the clips themselves. What a split is called proves nothing.
     """
-    split = results.get("split") or {}
-    if split.get("signer_disjoint") is not None:
-        return bool(split["signer_disjoint"])
-    scheme = str(split.get("scheme") or "").lower().replace("_", "-").replace(" ", "-")
-    if any(scheme.startswith(s) for s in DISJOINT_SCHEMES):
-        return True
-    return False if any(scheme.startswith(s) for s in SHARED_SCHEMES) else None
+    new = (results.get("overlap") or {}).get("new_signers")
+    return None if new is None else bool(new)
 
 
 def split_phrase(results: Results) -> str:
@@ -88,19 +81,57 @@ def signer_names(results: Results) -> list[str]:
 
 
 def whose_clips(results: Results, n_clips: int) -> str:
-    """``100 clips by signers it had never seen``, as far as the results say so."""
-    clips = count(n_clips, "clip")
-    name = str((results.get("split") or {}).get("name") or "").lower()
-    if name == "train":
+    """``100 clips by signers it had never seen``, as far as that was computed."""
+    clips, seen = count(n_clips, "clip"), results.get("overlap") or {}
+    if not seen or seen["known"] == "not known":
+        return f"{clips} (what it was trained on is not on record)"
+    trained, validated = seen["trained_on"], seen["validated_on"]
+    if trained == n_clips:
         return f"{clips} that it was trained on"
-    if name in ("val", "valid", "validation", "dev"):
+    if trained:
+        return f"{clips}, {trained:,} of which it was trained on"
+    if validated == n_clips:
         return f"{clips} that were used to choose the model"
+    if validated:
+        return f"{clips}, {validated:,} of which were used to choose the model"
     new = signers_are_new(results)
     if new:
         return f"{clips} by {'a signer' if len(signer_names(results)) == 1 else 'signers'} it had never seen"
-    if new is False:
+    if new is False and seen["same_signer"] == n_clips:
         return f"{count(n_clips, 'new clip')} by signers it knew from training"
-    return f"{clips} it was not trained on"
+    if new is False:
+        return f"{count(n_clips, 'new clip')}, {seen['same_signer']:,} of them by signers it knew from training"
+    return f"{clips} that are not among those it was trained on"
+
+
+def overlap_lines(results: Results) -> list[str]:
+    """How much of what was measured the model had learnt from, in a sentence or two; empty where none was computed."""
+    seen = results.get("overlap") or {}
+    if not seen:
+        return []
+    if seen["known"] == "not known":
+        return ["What the model was trained on is not on record, so nobody can say whether these clips were among it."]
+    n = seen["n_clips"]
+    parts = [
+        f"{seen[key]:,} {words}"
+        for key, words in (
+            ("trained_on", "were trained on"),
+            ("validated_on", "chose the model"),
+            ("derived", "come from one original with such clips"),
+            ("same_source", "come from a recording that it learnt from"),
+            ("same_signer", "are by signers that it learnt from"),
+        )
+        if seen[key] or key in ("trained_on", "same_signer")
+    ]
+    said = [f"Of the {count(n, 'clip')} measured {', '.join(parts[:-1])} and {parts[-1]}."]
+    if seen["same_name"]:
+        said.append(
+            f"{count(seen['same_name'], 'clip')} of other content bear the name of a clip that it learnt from: another "
+            "encoding of the same?"
+        )
+    if seen["known"] == "partly":
+        said.append(f"Not on record: {'; '.join(seen['not_known'])}.")
+    return said
 
 
 def n_classes(results: Results) -> int:
@@ -155,20 +186,7 @@ def warnings(results: Results) -> list[str]:
     split = results.get("split") or {}
     name, scheme = str(split.get("name") or "").lower(), split.get("scheme")
     n_clips = int(metrics.get("n_clips") or 0)
-    if name == "train":
-        found.append("Measured on the clips the model was trained on: this says nothing about new clips.")
-    elif name in ("val", "valid", "validation", "dev"):
-        found.append("Measured on the clips that chose the model: expect less on new ones.")
-    elif signers_are_new(results) is False:
-        found.append(
-            f"Split scheme “{scheme}”: the same signers are in training and test. A signer the model has never seen "
-            "is recognised less well; measure that with a signer-disjoint split."
-        )
-    elif signers_are_new(results) is None and n_clips:
-        found.append(
-            "The results do not say whether the test signers were kept out of training; if they were not, expect less "
-            "on new signers."
-        )
+    found += _about_overlap(results, name, scheme, n_clips)
     if 0 < n_clips < FEW_CLIPS:
         found.append(f"Only {count(n_clips, 'clip')} were measured; look at the interval, not at the single number.")
     if len(results.get("per_signer") or ()) == 1 and not results.get("runs"):
@@ -188,6 +206,32 @@ def warnings(results: Results) -> list[str]:
     missing = (results.get("cross_validation") or {}).get("missing") or []
     if missing:
         found.append(f"{count(len(missing), 'run')} of the cross-validation gave no result: {', '.join(missing[:5])}.")
+    return found
+
+
+def _about_overlap(results: Results, name: str, scheme: Any, n_clips: int) -> list[str]:
+    """What follows from how much of this the model had learnt from."""
+    seen, new = results.get("overlap") or {}, signers_are_new(results)
+    trained, validated = int(seen.get("trained_on") or 0), int(seen.get("validated_on") or 0)
+    if (trained and trained == seen["n_clips"]) or (name == "train" and not seen):
+        return ["Measured on the clips the model was trained on: this says nothing about new clips."]
+    if trained:
+        return [f"The model was trained on {trained:,} of the clips measured: expect less on new ones."]
+    if validated or (name == "val" and not seen):
+        return ["Measured on clips that chose the model: expect less on new ones."]
+    found = overlap_lines(results)[1:] if seen.get("same_name") or seen.get("known") == "partly" else []
+    if new is False:
+        some = seen.get("same_signer") != seen.get("n_clips")
+        found.append(
+            f"{'Some signers measured' if some else 'The signers measured'} are in training as well"
+            + (f" (split scheme “{scheme}”)" if scheme else "")
+            + ". A signer the model has never seen is recognised less well; measure that with a signer-disjoint split."
+        )
+    elif new is None and n_clips:
+        found.append(
+            "It is not on record whether the signers measured were kept out of training; if they were not, expect less "
+            "on new signers."
+        )
     return found
 
 

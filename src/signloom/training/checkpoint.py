@@ -1,4 +1,7 @@
-"""A model on disk: a folder with ``model.safetensors`` and ``config.json``, all that use needs, and never a pickle."""
+"""A model on disk: a folder with ``model.safetensors`` and ``config.json``, all that use needs, and never a pickle.
+
+``trained_on.json`` beside them holds, in hashes, which clips it learnt from (:mod:`signloom.data.seen`).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,13 @@ from typing import Any
 
 import signloom
 from signloom.data.rates import usual_rate
-from signloom.data.stream import fingerprint_diff
-from signloom.errors import CheckpointError
 from signloom.media import DEFAULT_FPS
+from signloom.data.corpus import split_hash_of
+from signloom.data.manifest import Manifest
+from signloom.data.seen import Overlap, Seen, read_seen, refuse_seen, seen_of_names, seen_of_split, write_seen
+from signloom.data.splits import read_split
+from signloom.data.stream import fingerprint_diff
+from signloom.errors import CheckpointError, LeakError
 from signloom.models import ARCHITECTURES, OLD_ARCHITECTURES, build, renamed
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.transforms import inputs_of
@@ -29,7 +36,8 @@ class Checkpoint:
     ``task`` names what was learnt (:data:`signloom.tasks.TASKS`). ``model`` is in eval mode. ``labels`` name the K
     logits; a generator has none. ``inputs`` is what is done to a clip before the model sees it. ``streams`` holds the
     fingerprint of each stream it was trained on. Probabilities are ``softmax(logits / temperature)``, the temperature
-    coming from validation.
+    coming from validation. ``seen`` are the clips it learnt from, where it was just trained; of one that was loaded
+    from ``folder`` they are read when :func:`seen_by` is asked for them.
     """
 
     task: str
@@ -43,6 +51,8 @@ class Checkpoint:
     corpus: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    seen: Seen | None = field(default=None, repr=False, compare=False)
+    folder: Path | None = field(default=None, repr=False, compare=False)
 
     @property
     def rates(self) -> dict[str, int]:
@@ -94,8 +104,45 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> P
     tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.model.state_dict().items()}
     with atomic_write(folder / "model.safetensors") as tmp:
         save_file(tensors, tmp, metadata={"format": "pt"})
+    if (seen := checkpoint.seen or (read_seen(checkpoint.folder) if checkpoint.folder else None)) is not None:
+        write_seen(seen, folder)
     write_json(folder / "config.json", checkpoint.config())
     return folder
+
+
+def seen_by(checkpoint: Checkpoint, manifest: Manifest | None = None) -> Seen | None:
+    """The clips that a model learnt from; None where that is on record nowhere.
+
+    It is kept in the checkpoint's folder. Runs of earlier versions have none: there it is what trains and validates in
+    ``manifest``, where that is the very split that the run was trained on, or what the run's ``split.json`` names.
+    """
+    if checkpoint.seen is not None:
+        return checkpoint.seen
+    if checkpoint.folder is not None and (seen := read_seen(checkpoint.folder)) is not None:
+        return seen
+    own = checkpoint.split.get("hash")
+    if manifest is not None and own and own == split_hash_of(manifest):
+        return seen_of_split(manifest)
+    for folder in (checkpoint.folder, checkpoint.folder.parent) if checkpoint.folder is not None else ():
+        if (folder / "split.json").exists():
+            return seen_of_names(read_split(folder / "split.json"), manifest)
+    return None
+
+
+def refuse_overlap(
+    found: Overlap, split: str, checkpoint: Checkpoint, manifest: Manifest, who: str = "the model"
+) -> None:
+    """Raise LeakError where clips are called ``split``'s though ``checkpoint`` has learnt from them.
+
+    Where it is not on record what it learnt from, the corpus that it was trained on is refused as a whole.
+    """
+    refuse_seen(found, split, who=who, corpus=str(manifest.root))
+    if split != "train" and not found.seen and manifest.has_hash(checkpoint.corpus.get("hash")):
+        raise LeakError(
+            f"{who} was trained on clips of this corpus, '{manifest.root}', and it is not on record on which: they may "
+            f"be among the {len(found.measured)} that would be measured as '{split}'. Give --split the split.json of "
+            "its run folder, or say that training clips may be among them: --on train"
+        )
 
 
 def checkpoint_folder(folder: str | os.PathLike[str]) -> Path:
@@ -176,4 +223,5 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         corpus=config["corpus"],
         split=config["split"],
         metrics=config["metrics"],
+        folder=path,
     )

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from signloom.data.corpus import Corpus
-from signloom.errors import CheckpointError, InputError
+from signloom.data.seen import LEARNT, Seen, corpus_clips, overlap_of
+from signloom.errors import CheckpointError, InputError, LeakError
 from signloom.media import content_hash
 from signloom.runtime.atomic import read_json, remove_unfinished, write_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.locks import folder_lock
-from signloom.training.checkpoint import Checkpoint, load_checkpoint, read_config, save_checkpoint, weights_file
+from signloom.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+    seen_by,
+    weights_file,
+)
 from signloom.training.task import Given, Task
 from signloom.training.trainer import STATE_FILE, FitResult, Trainer
 
@@ -55,6 +64,7 @@ def train_run(
         import torch
 
         data = task.data(corpus)
+        seen = learnt_from(corpus, task.given)
         torch.manual_seed(seed)
         modules = task.build(data)
         about = {
@@ -70,7 +80,7 @@ def train_run(
         }
 
         def kept(weights: Mapping[str, Any], metrics: Mapping[str, Any]) -> Checkpoint:
-            return task.checkpoint(weights, data, metrics, about)
+            return replace(task.checkpoint(weights, data, metrics, about), seen=seen)
 
         def on_best(weights: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
             save_checkpoint(kept(weights, metrics), out / "checkpoint")
@@ -97,6 +107,34 @@ def train_run(
             _finish(best, result, out, run_hash, seed)
             task.preview(best, data, out)
         return best
+
+
+def learnt_from(corpus: Corpus, given: Given) -> Seen:
+    """The clips that a run on ``corpus`` learns from: its own, and those of the runs that it starts from.
+
+    Raises LeakError where one of these has learnt from clips that are to be tested.
+    """
+    manifest = getattr(corpus, "manifest", None)
+    clips = corpus_clips(corpus)
+    seen = Seen(tuple(c for c in clips if c.split in LEARNT))
+    tested = [c for c in clips if c.split == "test"]
+    for option, folder in given.runs():
+        other = seen_by(load_checkpoint(folder), manifest)
+        if other is None:
+            seen += Seen((), (f"the clips that the run of --{option} learnt from",))
+            continue
+        names = [clip.id for clip in tested] if manifest is None else [r.id for r in manifest if r.split == "test"]
+        found = overlap_of(other, names, [None] * len(names), tested)
+        if learnt := found.trained | found.validated | found.derived:
+            example = "" if manifest is None else f", e.g. '{min(learnt)}'"
+            raise LeakError(
+                f"--{option} '{folder}' has learnt from {len(learnt)} clips that this run is to be tested on{example}. "
+                "Give --split a file in which they are no test clips"
+            )
+        seen += other
+    if given.weights is not None:
+        seen += Seen((), (f"the clips that the weights of '{given.weights.name}' learnt from",))
+    return seen
 
 
 def _run_hash(corpus: Corpus, task: Task, seed: int) -> str:

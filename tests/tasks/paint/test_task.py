@@ -102,7 +102,8 @@ def test_the_template_begins_as_the_background_where_nothing_else_shows(painting
 
 
 def test_a_checkpoint_is_whole_and_holds_no_pickle(trained):
-    assert {p.name for p in (trained / "checkpoint").iterdir()} == {"model.safetensors", "config.json"}
+    whole = {"model.safetensors", "config.json", "trained_on.json"}
+    assert {p.name for p in (trained / "checkpoint").iterdir()} == whole
     checkpoint = load_checkpoint(trained)
     assert checkpoint.task == "paint"
     assert checkpoint.inputs.size_px == 64
@@ -392,3 +393,26 @@ def test_a_run_of_another_kind_or_split_is_not_gone_on_from(trained, painting_co
     other = tuple(replace(r, split=swapped.get(r.id, r.split)) for r in painting_corpus)
     with pytest.raises(LeakError, match="another split of this corpus"):
         train(replace(painting_corpus, records=other), tiny(), tmp_path / "run", start)
+
+
+def test_a_generator_is_not_measured_on_frames_it_was_trained_on(trained, painting_corpus, tmp_path, capsys):
+    """With --split all two of three clips are training clips; before, they were measured as held out."""
+    words = ["evaluate", str(trained), str(painting_corpus.root), "--no-clips", "--out", str(tmp_path), "--json"]
+    assert main([*words, "--split", "all"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "the generator was trained on clips of this corpus" in said.err
+    assert "2 of the 3 that would be measured as 'test'" in said.err
+    assert main([*words, "--on", "train"]) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert (own["overlap"]["trained_on"], own["overlap"]["n_clips"]) == (2, 2)
+    assert "held out" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert main(words) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert (own["overlap"]["trained_on"], own["overlap"]["n_clips"]) == (0, 1)
+    assert own["split"] == {"name": "test", "scheme": "given"}
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "held out" in page
+    assert "Of the 1 clip measured 0 were trained on" in page
+    assert main(words[:-1]) == 0
+    assert "Of the 1 clip measured 0 were trained on" in capsys.readouterr().out

@@ -123,7 +123,7 @@ def test_scores_are_kept_until_the_model_or_a_clip_changes(mine, pose_corpus, tm
     fuse.cached_scores(*fuse.open_runs([mine / "c" / "checkpoint"]), corpus, "test")
     bare = shutil.copytree(mine / "c" / "checkpoint", tmp_path / "bare")
     fuse.cached_scores(*fuse.open_runs([bare]), corpus, "test")
-    assert sorted(p.name for p in bare.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in bare.iterdir()) == ["config.json", "model.safetensors", "trained_on.json"]
 
 
 def test_a_run_trained_on_another_split_is_refused_by_name(pose_corpus, runs, split_corpus, tmp_path, signloom):
@@ -148,12 +148,18 @@ def test_a_run_trained_on_another_split_is_refused_by_name(pose_corpus, runs, sp
 def test_a_corpus_none_has_met_is_measured_with_equal_weights(pose_corpus, runs, tmp_path, signloom, change_manifest):
     other = shutil.copytree(pose_corpus, tmp_path / "other")
     change_manifest(other, row=lambda r: {**r, "id": f"other_{r['id']}"})
-    code, text, err = signloom("evaluate", runs / "a", runs / "b", other, "--fuse", "--split", "all", "--json")
+    command = ("evaluate", runs / "a", runs / "b", other, "--fuse", "--split", "all", "--json")
+    code, text, err = signloom(*command)
+    assert code == 1  # other names, and the same contents: it has met them all the same
+    assert "run 'a' was trained on clips of this corpus" in err
+    change_manifest(other, row=lambda r: {**r, "signer": "nobody", "content": f"new {r['id']}"})
+    code, text, err = signloom(*command)
     assert code == 0, err
+    assert json.loads(text)["overlap"] == json.loads(text)["overlap"] | {"trained_on": 0, "new_signers": True}
     fusion = json.loads(text)["fusion"]
     assert fusion["rule"] == "equal"
     assert [row["weight"] for row in fusion["streams"]] == [0.5, 0.5]
-    assert json.loads(text)["split"]["detail"] == "every clip of the corpus"
+    assert json.loads(text)["split"] == {"name": "test", "scheme": "all", "detail": "every clip of the corpus"}
 
 
 def test_several_runs_are_compared_on_the_same_clips(pose_corpus, runs, tmp_path, signloom):

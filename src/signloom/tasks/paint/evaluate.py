@@ -18,9 +18,12 @@ import numpy as np
 import signloom
 from signloom.data.corpus import SplitManifest
 from signloom.data.manifest import Manifest
+from signloom.data.seen import Overlap, overlap, overlap_of
+from signloom.data.splits import split_in_use
 from signloom.errors import InputError
 from signloom.runtime.progress import Progress
 from signloom.tasks.paint.data import PoseMapClip, painting_clips
+from signloom.training.checkpoint import Checkpoint, refuse_overlap, seen_by
 from signloom.training.task import Evaluation
 
 if TYPE_CHECKING:
@@ -311,7 +314,7 @@ def _pose(pose_map_HWL: np.ndarray) -> np.ndarray:
 # --- a run --------------------------------------------------------------------------------------------------------
 
 
-SHOWN = ("figures", "n_clips", "n_frames", "interval", "on", "model")
+SHOWN = ("figures", "n_clips", "n_frames", "interval", "on", "split", "overlap", "model")
 
 
 def evaluate_run(
@@ -335,7 +338,9 @@ def evaluate_run(
     checkpoint = generator.checkpoint
     for stream in checkpoint.streams:
         checkpoint.check_stream(stream, corpus.fingerprint(stream), str(corpus.root))
-    measured = [painted_clip(generator, c) for c in painting_clips(corpus, split, generator.inputs, generator.signers)]
+    clips = painting_clips(corpus, split, generator.inputs, generator.signers)
+    seen = _overlap(checkpoint, corpus, split, {clip.id for clip in clips})
+    measured = [painted_clip(generator, c) for c in clips]
     train = painting_clips(corpus, "train", generator.inputs, generator.signers)
     found = measure_clips(measured, (lambda: _pairs(train)) if train else None, lpips=lpips, fid=fid, quiet=quiet)
     model = {
@@ -351,7 +356,8 @@ def evaluate_run(
         **found,
         "on": split,
         "model": model,
-        "split": {**checkpoint.split, **(about or {})},
+        "split": {"name": split, **_split_of(corpus), **(about or {})},
+        "overlap": seen.as_dict(),
         "corpus": corpus.about(),
         "recipe": dict(checkpoint.recipe),
     }
@@ -361,6 +367,23 @@ def evaluate_run(
         return write_page(results, measured, file, PageSettings(embed_clips=embed_clips, about=said))
 
     return Evaluation(results, generator_lines(results), SHOWN, page)
+
+
+def _split_of(corpus: Any) -> dict[str, Any]:
+    manifest = getattr(corpus, "manifest", None)
+    return split_in_use(manifest) if manifest is not None else dict(getattr(corpus, "split", {}))
+
+
+def _overlap(checkpoint: Checkpoint, corpus: Any, split: str, measured: set[str]) -> Overlap:
+    """How much of the clips that are ``measured`` the generator learnt from. Raises LeakError where that belies the
+    split."""
+    manifest = getattr(corpus, "manifest", None)
+    if manifest is None:
+        return overlap_of(None, sorted(measured), [], ())
+    records = [r for r in manifest if r.split == split and r.id in measured]
+    found = overlap(seen_by(checkpoint, manifest), manifest, records)
+    refuse_overlap(found, split, checkpoint, manifest, "the generator")
+    return found
 
 
 def painted_clip(generator: GeneratorPredictor, clip: PoseMapClip) -> PaintedClip:

@@ -14,12 +14,14 @@ from signloom.data.corpus import clips_of, describe_corpus
 from signloom.data.failures import read_failures
 from signloom.data.leaks import refuse_leaks, root_parents
 from signloom.data.manifest import Manifest, Record
+from signloom.data.seen import Overlap, overlap
+from signloom.data.splits import split_in_use
 from signloom.errors import InputError
 from signloom.metrics.classification import softmax
 from signloom.metrics.evaluation import evaluate_scores
 from signloom.report.footage import footage_of
 from signloom.tasks.recognise.predict import Recogniser
-from signloom.training.checkpoint import Checkpoint
+from signloom.training.checkpoint import Checkpoint, refuse_overlap, seen_by
 from signloom.training.task import Evaluation
 
 
@@ -49,21 +51,33 @@ def evaluate_run(
 ) -> Evaluation:
     """Measure ``recogniser`` on one split of a prepared corpus; ``about`` says more of the split.
 
+    The results tell the scheme of the split that ``manifest`` carries, and in ``overlap`` how much of what is measured
+    the model has learnt from.
+
     Clips whose label the model does not know count as missed, in any top-k; ``unknown`` counts them.
-    Raises LeakError when a measured clip, its parent or its signer was trained on although the split says otherwise.
+    Raises LeakError when a measured clip, or what it was derived from, was learnt from although the split says
+    otherwise, and where the corpus' own split leaks.
     """
     chosen = manifest.only(split)
     checkpoint = recogniser.checkpoint
-    scores = score_corpus(recogniser, chosen)
-    detail = {**checkpoint.split, **(about or {})}
+    found = overlap(seen_by(checkpoint, manifest), manifest, chosen.records)
+    refuse_overlap(found, split, checkpoint, manifest)
     if split == "test" and manifest.where(lambda r: r.split in ("train", "val")).records:
         refuse_leaks(manifest)
-    results = results_of([scores], split={"name": split, **detail}, checkpoint=checkpoint, manifest=manifest, seed=seed)
+    scores = score_corpus(recogniser, chosen)
+    results = results_of(
+        [scores],
+        split={"name": split, **split_in_use(manifest), **(about or {})},
+        checkpoint=checkpoint,
+        manifest=manifest,
+        seed=seed,
+        found=found,
+    )
     return evaluation_of(results)
 
 
-SHOWN = ("metrics", "unknown", "interval", "per_signer", "split", "fusion", "cross_validation", "runs")
-COMPARED = ("split", "n_clips", "streams", "interval", "per_run", "warnings")
+SHOWN = ("metrics", "unknown", "interval", "per_signer", "split", "overlap", "fusion", "cross_validation", "runs")
+COMPARED = ("split", "overlap", "n_clips", "streams", "interval", "per_run", "warnings")
 
 
 def evaluation_of(results: dict[str, Any]) -> Evaluation:
@@ -89,6 +103,7 @@ def results_of(
     manifest: Manifest,
     seed: int = 0,
     title: str | None = None,
+    found: Overlap | None = None,
 ) -> dict[str, Any]:
     """The results document of one or several sets of scores (folds and seeds); of a clip with several, their mean."""
     labels, logits_NK = one_table(scored)
@@ -122,6 +137,7 @@ def results_of(
         "signloom_version": signloom.__version__,
         "unknown_labels": measured["unknown"]["labels"],
         "split": dict(split),
+        "overlap": found.as_dict() if found is not None else None,
         "checkpoint": {k: v for k, v in checkpoint.config().items() if k not in ("recipe", "corpus", "labels")},
         "corpus": corpus,
         "settings": dict(checkpoint.recipe),

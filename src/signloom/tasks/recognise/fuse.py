@@ -23,7 +23,8 @@ import signloom
 from signloom.data.corpus import ClipList, ClipRef, describe_corpus, split_hash_of
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record
-from signloom.data.splits import read_split, write_split
+from signloom.data.seen import Overlap, overlap
+from signloom.data.splits import read_split, split_in_use, write_split
 from signloom.data.stream import Stream
 from signloom.errors import CheckpointError, InputError, LeakError
 from signloom.metrics.classification import row_blocks
@@ -33,7 +34,7 @@ from signloom.runtime.hashing import fingerprint_hash
 from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
 from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels
 from signloom.tasks.recognise.predict import Recogniser, RecogniserSession
-from signloom.training.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
+from signloom.training.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint, refuse_overlap, seen_by
 from signloom.training.task import Prediction
 
 FORMAT = "signloom-fusion"
@@ -298,7 +299,7 @@ def _read_scores(file: Path, key: str, clips: Manifest, labels: Sequence[str]) -
 def refuse_other_splits(runs: Sequence[Run], manifest: Manifest) -> None:
     """Raise LeakError, naming the run, unless all were trained on one split: the one that ``manifest`` carries.
 
-    A corpus whose clips are all measured must be another than the one a run was trained on.
+    Of a corpus whose clips are all measured, :func:`overlap_of_runs` tells what they have seen.
     """
     first = runs[0]
     for run in runs:
@@ -321,13 +322,20 @@ def refuse_other_splits(runs: Sequence[Run], manifest: Manifest) -> None:
                 f"run '{first.name}' was trained on another split ({first.checkpoint.split['hash']}) than the one "
                 f"asked for ({got}): it may have seen what would be measured. Leave --split out, or give the run's own"
             )
-    else:
-        for run in runs:
-            if manifest.has_hash(run.checkpoint.corpus.get("hash")):
-                raise LeakError(
-                    f"run '{run.name}' was trained on clips of this corpus, '{manifest.root}'; with --split all they "
-                    "would be measured. Leave --split out, or give a corpus it has never met"
-                )
+
+
+def overlap_of_runs(runs: Sequence[Run], manifest: Manifest, split: str) -> Overlap:
+    """How much of one split of ``manifest`` any of ``runs`` has learnt from.
+
+    Raises LeakError, naming the run, where that belies the split (:func:`signloom.data.seen.refuse_seen`).
+    """
+    records = [r for r in manifest if r.split == split]
+    together = Overlap()
+    for run in runs:
+        found = overlap(seen_by(run.checkpoint, manifest), manifest, records)
+        refuse_overlap(found, split, run.checkpoint, manifest, f"run '{run.name}'")
+        together += found
+    return together
 
 
 # --- fusing -----------------------------------------------------------------------------------------------------
@@ -364,6 +372,7 @@ class Measured:
     alone: tuple[Scores | None, ...]
     fused: Scores | None
     model: FusedRecogniser | None
+    overlap: Overlap
 
     def hits_SN(self) -> np.ndarray:
         """Whether each run recognised each clip, (S, N) bool; a clip whose stream is missing was not recognised."""
@@ -389,11 +398,12 @@ def measure(runs: Sequence[Run], manifest: Manifest, split: str, model: FusedRec
     for record in chosen:
         if record.label is None:
             raise InputError(f"clip '{record.id}' has no label; give one or leave it out")
+    found = overlap_of_runs(runs, manifest, split)
     if split == "test" and manifest.where(lambda r: r.split in ("train", "val")).records:
         refuse_leaks(manifest)
     alone = tuple(cached_scores(run, chosen, split) for run in runs)
     fused = model.combine(alone, chosen.records) if model else None
-    return Measured(chosen.records, alone, fused, model)
+    return Measured(chosen.records, alone, fused, model, found)
 
 
 def describe_run(run: Run) -> dict[str, Any]:
@@ -433,7 +443,8 @@ def evaluate_fused(
     checkpoint = model.runs[0].checkpoint
     results = results_of(
         [measured.fused],
-        split={"name": split, **checkpoint.split, **(about or {})},
+        split={"name": split, **split_in_use(manifest), **(about or {})},
+        found=measured.overlap,
         checkpoint=replace(checkpoint, labels=measured.fused.labels),
         manifest=manifest,
         seed=seed,
@@ -515,7 +526,8 @@ def compare_runs(
     return {
         "kind": "comparison",
         "title": f"{len(runs)} runs on {describe_corpus(manifest)['name']}",
-        "split": {"name": split, **runs[0].checkpoint.split, **(about or {})},
+        "split": {"name": split, **split_in_use(manifest), **(about or {})},
+        "overlap": measured.overlap.as_dict(),
         "n_clips": len(measured.records),
         "streams": sorted(rows, key=lambda row: -row["top1"]["value"]),
         "interval": _resampled(signers),
