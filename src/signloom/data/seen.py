@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signloom.data.leaks import root_parents, show_the_same
-from signloom.data.manifest import Manifest, Record
-from signloom.data.manifest_fields import SPLITS, Box
+from signloom.data.manifest import Box, Manifest, Record
+from signloom.data.manifest_fields import SPLITS
 from signloom.data.splits import Split
 from signloom.errors import CheckpointError, LeakError
 from signloom.runtime.atomic import atomic_write

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import signloom
-from signloom.data.rates import usual_rate
-from signloom.media import DEFAULT_FPS
 from signloom.data.corpus import split_hash_of
 from signloom.data.manifest import Manifest
+from signloom.data.rates import usual_rate
 from signloom.data.seen import Overlap, Seen, read_seen, refuse_seen, seen_of_names, seen_of_split, write_seen
 from signloom.data.splits import read_split
 from signloom.data.stream import fingerprint_diff
 from signloom.errors import CheckpointError, LeakError
+from signloom.media import DEFAULT_FPS
 from signloom.models import ARCHITECTURES, OLD_ARCHITECTURES, build, renamed
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.transforms import inputs_of
