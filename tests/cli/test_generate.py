@@ -200,6 +200,27 @@ def test_another_rate_interpolates_the_pose(run, poses, tmp_path, capsys):
     assert media.probe(out).fps == pytest.approx(16)
 
 
+def test_of_several_people_in_a_foreign_pose_one_is_painted_and_that_is_said(run, tmp_path, capsys, load_module):
+    people = load_module("people.py")
+    signer, other = people.person(8, 420), people.person(8, 1050, 300, 70, hands=False, still=True)
+    order_TN = np.array([[t % 2, 1 - t % 2] for t in range(8)])
+    for name, pose in {
+        "alone": people.pose_of([signer]),
+        "two": people.pose_of_arrays(*people.shuffled([signer, other], order_TN)),
+        "unsure": people.pose_of([signer, people.person(8, 900)]),
+    }.items():
+        media.write_pose(tmp_path / f"{name}.pose", pose)
+    pictures = {}
+    for name in ("alone", "two"):
+        code, _, said = generate(capsys, run, tmp_path / f"{name}.pose", "--out", tmp_path / f"{name}.mp4")
+        assert code == 0
+        assert ("several people (up to 2)" in said) == (name == "two")
+        pictures[name] = media.read_video(tmp_path / f"{name}.mp4").frames_THWC
+    np.testing.assert_array_equal(pictures["alone"], pictures["two"])
+    code, (row,), _ = generate(capsys, run, tmp_path / "unsure.pose", "--out", tmp_path / "folder")
+    assert (code, row["reason"]) == (1, "several-people")
+
+
 def test_a_pose_without_a_face_is_painted_too(run, tmp_path, capsys):
     pose = take().pose()
     kept = [c.name for c in pose.header.components if c.name != "FACE_LANDMARKS"]

@@ -84,6 +84,20 @@ def test_missing_hands_are_masked_with_confidence_zero_and_rows_of_zeros_are_mis
     ]
 
 
+@pytest.mark.parametrize("fill", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_lost_hand_is_missing_however_it_is_written(tmp_path, fill):
+    right, left = open_hand(0.3, 0.6, right=True), open_hand(0.7, 0.6, right=False)
+    rows = [row(right, left)] * 3 + [row(np.full((21, 3), fill), left)] * 3
+    path = write_take(tmp_path / "s" / "t.csv.gz", rows)
+    _, hands = read_landmarks(path)
+    assert np.isnan(hands[3:, 0]).all()
+    assert np.isfinite(hands[:3]).all()
+    seen = landmarks_to_pose(path).body.confidence[:, 0] > 0
+    assert seen[:, 1:22].all()
+    assert seen[:3, 22:].all()
+    assert not seen[3:, 22:].any()
+
+
 def test_hand_names_are_those_of_pose_format():
     holistic = pytest.importorskip("pose_format.utils.holistic")
     assert list(HAND_NAMES) == list(holistic.HAND_POINTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from signloom.data.manifest import read_manifest
 from signloom.data.skeleton import PARTS, joints_of
 from signloom.data.stream import ClipInfo
 from signloom.errors import InputError, MediaError
+from signloom.pipelines.predict import read_clip
 from signloom.sources import read_source
 from signloom.streams import fingerprint_diff, parse_settings, stream_named, streams_of
 from signloom.streams.pose_cleaning import clean_pose, pose_notes
@@ -146,6 +148,17 @@ def test_the_places_of_a_ghost_stay_in_the_file_and_cleaning_twice_changes_nothi
     twice = clean_pose(once.pose)
     assert twice.pose is once.pose
     assert twice.found == once.found
+
+
+def test_a_program_reads_a_file_of_several_people_as_prepare_would(corpus, people, signer):
+    stream = stream_named("pose", components=tuple(people.SIZES.items()))
+    made = {"pose": stream.fingerprint()}
+    predictor = SimpleNamespace(streams={"pose": stream}, needs=("pose",), checkpoint=SimpleNamespace(streams=made))
+    wanted = joints_of(people.pose_of([signer]))
+    for name in ("two", "zeros", "ghost"):
+        joints = read_clip(corpus / "in" / "SIGN" / f"{name}.pose", predictor).read(stream)
+        np.testing.assert_array_equal(joints.present_TJ, wanted.present_TJ, err_msg=name)
+        np.testing.assert_array_equal(joints.xy_TJC, wanted.xy_TJC, err_msg=name)
 
 
 def test_points_without_confidence_say_what_to_do(people, signer, corpus, capsys):

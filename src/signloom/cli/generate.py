@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.pipelines.generate import Generation, generate_corpus, identity_of, read_inputs
     from signloom.runtime.machine import check_out
     from signloom.sources.listing import VIDEO_SUFFIXES
+    from signloom.streams.pose_cleaning import pose_notes
     from signloom.tasks.paint.predict import load_generator
     from signloom.training.checkpoint import weights_file
 
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         generator, manifest, args.out, settings, model_hash=model_hash, workers=args.workers, quiet=args.json
     )
     failed = [o for o in outcomes if not o.ok]
+    for note in pose_notes({o.id: (o.value or {}).get("pose_found", {}) for o in outcomes}):
+        print(f"note: {note}", file=sys.stderr)
     if args.json:
         for o in outcomes:
             row = {"error": o.message, "reason": o.reason}
@@ -114,6 +117,7 @@ def _one_file(args: argparse.Namespace, generator, manifest, settings, model_has
 
     from signloom.errors import MediaError
     from signloom.pipelines.generate import find_poses, generate_file
+    from signloom.streams.pose_cleaning import pose_notes
 
     if any(Path(path).resolve() == args.out.resolve() for path in manifest.records[0].streams.values()):
         raise InputError(f"--out '{args.out}' is the input itself; inputs are never changed, so choose another name")
@@ -122,6 +126,8 @@ def _one_file(args: argparse.Namespace, generator, manifest, settings, model_has
         if failed:
             raise MediaError(str(failed[record.id].message), str(failed[record.id].reason))
         about = generate_file(generator, record, args.out, settings, model_hash=model_hash, quiet=args.json)
+    for note in pose_notes({record.id: about.pop("pose_found", {})}):
+        print(f"note: {note}", file=sys.stderr)
     if args.json:
         say(json_line({"id": record.id, "video": str(args.out), **about}))
     else:

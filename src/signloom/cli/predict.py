@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.pipelines.predict import predict_files
     from signloom.runtime.workers import default_workers
     from signloom.sources.listing import collect_files
+    from signloom.streams.pose_cleaning import pose_notes
     from signloom.tasks import load_predictor
 
     predictor = load_predictor(args.run)
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
             timeout_s=args.timeout_s,
             quiet=args.json or len(paths) == 1,
         )
+    for note in pose_notes({o.id: (o.value or {}).get("extra", {}).get("pose_found", {}) for o in outcomes}):
+        print(f"note: {note}", file=sys.stderr)
     rows = {}
     if scores is not None:
         for record, p_K in zip(scores.records, scores.probabilities_NK):

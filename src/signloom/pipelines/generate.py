@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
 from signloom.runtime.workers import Job, Outcome, map_clips
 from signloom.sources.listing import collect_files
-from signloom.streams.pose_cleaning import clean_pose
+from signloom.streams.pose_cleaning import CleanPose, clean_pose
 from signloom.tasks.paint.data import resized
 from signloom.tasks.paint.predict import GENERATED, GeneratorPredictor
 from signloom.transforms import pose_map as drawn
@@ -33,9 +33,6 @@ from signloom.transforms import retarget as build
 from signloom.transforms.geometry import scaling
 from signloom.transforms.pose_smooth import PoseSmooth
 from signloom.transforms.retarget import Proportions, common_proportions, face_motion, moved_lines, retarget
-
-if TYPE_CHECKING:
-    from pose_format import Pose
 
 VERSION = 1
 SOURCE = "generated"  # what the manifest of a generated corpus says where it comes from
@@ -257,12 +254,16 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Drive:
-    """What drives the generator through a clip: pose maps frame by frame; and which rows of the clip they come of."""
+    """What drives the generator through a clip: pose maps frame by frame; and which rows of the clip they come of.
+
+    ``pose_found``: what had to be done to its pose, as of :func:`~signloom.streams.pose_cleaning.clean_pose`.
+    """
 
     pose_maps: Iterator[np.ndarray]
     fps: float
     rows: np.ndarray
     matrix: np.ndarray | None
+    pose_found: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -310,7 +311,8 @@ def _paint(record: Record, file: Path, job: _Job, quiet: bool) -> dict[str, Any]
         for frame in painted:
             add(frame)
             progress.step()
-    return {"n_frames": len(drive), "fps": drive.fps}
+    about = {"n_frames": len(drive), "fps": drive.fps}
+    return about | ({"pose_found": dict(drive.pose_found)} if drive.pose_found else {})
 
 
 def sharpened(frame_HWC: np.ndarray, amount: float) -> np.ndarray:
@@ -339,8 +341,8 @@ def _drive(record: Record, job: _Job) -> _Drive:
 
 def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     settings = job.settings
-    pose = _own_pose(record)
-    joints = PoseSmooth(settings.smooth)(joints_of(pose))
+    clean = _own_pose(record)
+    pose, joints = clean.pose, PoseSmooth(settings.smooth)(joints_of(clean.pose))
     lines = joints.lines_TN2C
     assert lines is not None
     matrix = job.generator.square.matrix(joints)
@@ -356,10 +358,10 @@ def _drive_by_pose(record: Record, job: _Job) -> _Drive:
     if settings.fps is not None:
         joints, lines = _at_rate(joints, lines, len(taken), settings.fps)
     pose_maps = (drawn.draw_pose_map(joints, t, onto, side, lines[t]) for t in range(len(joints)))
-    return _Drive(pose_maps, joints.fps, taken, matrix)
+    return _Drive(pose_maps, joints.fps, taken, matrix, clean.found)
 
 
-def _own_pose(record: Record) -> Pose:
+def _own_pose(record: Record) -> CleanPose:
     """The clip's own part of the file that holds its pose, of the one person chosen; no other is read."""
     path = record.streams["pose"]
     n_frames, _ = media.probe_pose(path)
@@ -367,7 +369,7 @@ def _own_pose(record: Record) -> Pose:
     if not len(own):
         raise MediaError(f"clip '{record.id}': its pose has {n_frames} frames, and none of the clip's", "no-frames")
     pose = media.read_pose(path, first_frame=own.start, end_frame=own.stop)
-    return clean_pose(pose, person=str(record.extra.get("person", "auto"))).pose
+    return clean_pose(pose, person=str(record.extra.get("person", "auto")))
 
 
 def _as_sure_as_mediapipe(joints: Joints, lines_TN2C: np.ndarray) -> tuple[Joints, np.ndarray]:
@@ -479,7 +481,7 @@ def _source_builds(
         parts = []
         for record in clips:
             try:
-                parts.append(joints_of(_own_pose(record)))
+                parts.append(joints_of(_own_pose(record).pose))
             except SignloomError:
                 continue
         together = common_proportions(parts)

@@ -44,7 +44,7 @@ def clean_pose(pose: Pose, *, person: str = "auto", ghosts: str = "drop", sure: 
     chosen = choose_person(pose, points, person)
     if chosen.doubt and sure:
         raise MediaError(
-            f"{chosen.doubt}; say who: prepare with --option person=left, right, largest or 0, 1 …", "several-people"
+            f"{chosen.doubt}; say who: prepare --option person=left, right, largest or 0, 1 …", "several-people"
         )
     found = Counter(points.counts)
     left_out_TS = left_out_hands(pose, chosen)
@@ -110,7 +110,7 @@ def pose_notes(found_by_clip: Mapping[str, Mapping[str, int]]) -> list[str]:
         order = f", and their order changes in {len(changes)}" if changes else ""
         notes.append(
             f"several people (up to {most}) in the poses of {_few(clips)}{order}: one is followed throughout, the "
-            "larger one whose hands are seen; choose otherwise by --option person=left, right, largest or 0, 1 …"
+            "larger one whose hands are seen; choose otherwise: prepare --option person=left, right, largest or 0, 1 …"
         )
     if clips := _those(found_by_clip, "frames_without"):
         n = sum(found_by_clip[c]["frames_without"] for c in clips)
@@ -123,7 +123,7 @@ def pose_notes(found_by_clip: Mapping[str, Mapping[str, int]]) -> list[str]:
         n = sum(found_by_clip[c]["ghost_hands"] for c in clips)
         notes.append(
             f"one hand was reported as both in {n} frames, in {_few(clips)}: the one whose arm is elsewhere is left "
-            "out; keep it by --set pose.ghosts=keep"
+            "out; prepare --set pose.ghosts=keep keeps it"
         )
     return notes
 
