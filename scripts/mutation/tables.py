@@ -138,7 +138,7 @@ def _instances(value: Any) -> dict[str, tuple[Any, Any]]:
 def judge_manifest(base: Base, change: Change, ran: Ran, sound: Ran | None, new: set[str]) -> Verdict:
     """Every line gives a clip, or is named; texts are texts; clips of which nothing is said are not fewer."""
     try:
-        text = (ran.folder / "in" / base.target).read_bytes().decode("utf-8")
+        text = (ran.folder / "in" / base.target).read_bytes().decode("utf-8-sig")
         rows = [json.loads(line) for line in text.replace("\r\n", "\n").split("\n") if line]
         wanted = {row["id"]: row for row in rows[1:]}
     except (ValueError, TypeError, KeyError) as error:

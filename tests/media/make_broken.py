@@ -199,6 +199,7 @@ def make_broken_inputs(folder: Path) -> list[BrokenInput]:
     bad("no_codec.mp4", first.replace(b"avc1", b"zzzz"), "mp4 of an unknown codec", "decode-error", "no-video")
     bad("billion.mp4", _table(first, b"stsz", 8, ">II", 100, 10**9), "mp4 claiming 10^9 frames", "bad-header")
     bad("more_entries.mp4", _table(first, b"stsz", 8, ">II", 0, 10**8), "mp4 claiming a long table", "bad-header")
+    bad("fewer_entries.mp4", _table(first, b"stsz", 12, ">I", 2), "mp4 whose table of sizes is cut", "bad-header")
     bad("beyond.mp4", _table(first, b"stco", 12, ">I", 10**8), "mp4 whose index points past its end", "truncated")
     bad("huge.png", _png_size(png, 60_000, 60_000), "png header of 60000x60000", "too-large")
     bad("huge.gif", gif[:6] + struct.pack("<HH", 65_535, 65_535) + gif[10:], "gif header of 65535x65535", "too-large")
