@@ -353,7 +353,7 @@ def test_a_generator_of_another_split_is_not_enlarged(trained, painting_corpus, 
         records=tuple(replace(r, split={"a": "test", "c": "train"}.get(r.id, r.split)) for r in painting_corpus),
     )
     recipe = replace(paint_512(), inputs=GeneratorInput(size_px=128, pose_map_px=64))
-    with pytest.raises(LeakError, match="another split"):
+    with pytest.raises(LeakError, match="clips that this run is to be tested on"):
         train(other, recipe, tmp_path / "run", Given(generator=trained))
     with pytest.raises(InputError, match="give its run folder as --painter"):
         train(painting_corpus, recipe, tmp_path / "run")
@@ -391,7 +391,7 @@ def test_a_run_of_another_kind_or_split_is_not_gone_on_from(trained, painting_co
         train(painting_corpus, pix2pix(), tmp_path / "run", start)
     swapped = {"a": "test", "c": "train"}
     other = tuple(replace(r, split=swapped.get(r.id, r.split)) for r in painting_corpus)
-    with pytest.raises(LeakError, match="another split of this corpus"):
+    with pytest.raises(LeakError, match="clips that this run is to be tested on"):
         train(replace(painting_corpus, records=other), tiny(), tmp_path / "run", start)
 
 
