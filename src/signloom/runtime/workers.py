@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,7 @@ def _work(function: Callable[..., dict[str, Any]], pipe: Connection) -> None:
 def _ctrl_c_held() -> Iterator[None]:
     """Ctrl-C waits meanwhile, and what is started holds it off for good: before it can ignore it, it would be killed
     by it with a traceback."""
+    resource_tracker.ensure_running()  # else the first start would start it, and let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
