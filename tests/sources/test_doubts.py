@@ -20,6 +20,9 @@ from signloom.sources.tables import read_table
         (["user01/hi.mp4", "user02/hi.mp4"], "look like signers", "{signer}/"),
         (["s1/hi.pose", "s2/hi.pose"], "look like signers", "{signer}/"),
         (["hi/user01/1.pose", "bye/user02/1.pose"], "look like signers", "--pattern"),
+        (["2024-05-01/hi_1.mp4", "2024-05-02/bye_1.mp4"], "look like sessions", "{source}/{label}_{take}"),
+        (["session1/hi_1.mp4", "Session 2/bye_1.mp4"], "look like sessions", "{source}/"),
+        (["cam1/hi_1.mp4", "cam2/hi_1.mp4"], "look like cameras", "{camera}/"),
         (["train/a.csv.gz", "test/b.csv.gz"], "look like splits", "--pattern"),
     ],
 )
@@ -39,7 +42,14 @@ def test_the_question_can_be_answered(tree):
 
 
 def test_ordinary_folders_of_signs_are_none(tree):
-    for names in (["hello", "data"], ["train", "bus"], ["s1", "hello"], ["test", "exam"]):
+    for names in (
+        ["hello", "data"],
+        ["train", "bus"],
+        ["s1", "hello"],
+        ["test", "exam"],
+        ["DAY", "WEEK"],
+        ["day1", "day"],
+    ):
         root = tree(*(f"{'-'.join(names)}/{n}/1.mp4" for n in names)) / "-".join(names)
         assert read_source(root).labels == tuple(sorted(names))
 
@@ -158,3 +168,19 @@ def test_text_that_only_seems_to_be_utf_8(tree, encoding):
 def test_digits_of_other_kinds_are_no_numbers(tree):
     with pytest.raises(InputError, match="no column '²'"):
         read_csv(table(tree, "file,label\na.mp4,A\n"), columns="label=²")
+
+
+def test_rows_without_a_label_are_told_and_so_is_what_may_stand_for_none(tree):
+    corpus = read_csv(table(tree, "file,label,signer\na.mp4,,s1\nb.mp4,nan,None\n"))
+    assert [(r.label, r.signer) for r in corpus] == [(None, "s1"), ("nan", "None")]
+    assert "1 of 2 rows have no label" in notes(corpus)
+    assert "1 rows have the label 'nan': if that stands for none" in notes(corpus)
+    assert "1 rows have the signer 'None'" in notes(corpus)
+    assert "rows have" not in notes(read_csv(table(tree, "file,label\na.mp4,A\nb.mp4,B\n")))
+
+
+def test_numbers_of_any_length_are_names_too(tree):
+    long = "1" * 5000
+    path = table(tree, f"file,label\n{long},A\nb.mp4,B\n")
+    assert [r.label for r in read_csv(path)] == ["B"]
+    assert read_csv(table(tree, f"{long},a.mp4,A\n{long}2,b.mp4,B\n"), columns="file=1,label=2").labels == ("A", "B")

@@ -119,12 +119,31 @@ def test_nslt_subsets_take_their_names_from_the_class_list(tree, tmp_path):
         ({"split": "holdout"}, "split 'holdout'"),
         ({"bbox": [5, 5, 5, 9]}, "bbox"),
         ({"frame_start": "x"}, "gloss 'book' instance 0"),
+        ({"frame_start": float("inf")}, "gloss 'book' instance 0"),
     ],
 )
 def test_bad_entries_are_named(tree, change, message):
     root = tree("videos/00001.mp4")
     content = [{"gloss": "book", "instances": [instance("00001", "u") | change]}]
     (root / "WLASL_v0.3.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        read_wlasl(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"gloss": "book", "instances": null}]', "entry 0: wanted {gloss: a name, instances: a list"),
+        ('[{"gloss": null, "instances": []}]', "entry 0: wanted {gloss"),
+        ('[{"gloss": "book", "instances": ["00001"]}]', "entry 0: wanted {gloss"),
+        ('{"00001": {"subset": "train", "action": [0, Infinity, 9]}}', "video '00001': wanted {subset, action"),
+        ("[" * 100_000, "is not JSON"),
+        (f'[{{"gloss": {"1" * 5000}}}]', "is not JSON"),
+    ],
+)
+def test_what_is_no_list_is_named(tree, content, message):
+    root = tree("videos/00001.mp4")
+    (root / "WLASL_v0.3.json").write_text(content)
     with pytest.raises(InputError, match=message):
         read_wlasl(root)
 

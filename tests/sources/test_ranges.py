@@ -34,6 +34,12 @@ def notes(corpus):
         ("Start (s),End (s)", ["1.0,2.0", ",4.5"], [(1.0, 2.0), (None, 4.5)], "in seconds"),
         ("beginTime,endTime", ["0:01.5,0:02", "1:02:03,1:02:04"], [(1.5, 2.0), (3723.0, 3724.0)], "in seconds"),
         ("start_ms,end_ms", ["1000,2000", "2500,"], [(1.0, 2.0), (2.5, None)], "in milliseconds"),
+        ("Begin Time - ss.msec,End Time - ss.msec", ["1.5,2.5", "3,4.5"], [(1.5, 2.5), (3.0, 4.5)], "in seconds"),
+        ("Begin Time - hh:mm:ss.ms,End Time - hh:mm:ss.ms", ["00:00:01.500,00:00:02.500", "0:00:03,1:00:00"],
+         [(1.5, 2.5), (3.0, 3600.0)], "in seconds"),
+        ("Begin Time - ss.msec,Begin Time - msec,End Time - ss.msec,End Time - msec", ["1.5,1500,2.5,2500"],
+         [(1.5, 2.5)], "in seconds"),
+        ("start_time,end_time", ['"00:00:01,500","00:00:02,250"'], [(1.5, 2.25)], "in seconds"),
         ("start_frame,end_frame", ["30,60", "90,120"], [(30, 60), (90, 120)], "from 0, the end not included"),
         ("frame_start,frame_end", ["31,60", "91,-1"], [(30, 60), (90, None)], "from 1, the end included"),
         ("first_frame,end_frame", ["30,60.0", ",120"], [(30, 60), (0, 120)], "from 0, the end not included"),
@@ -61,6 +67,13 @@ def test_ranges_by_their_names(tree, header, rows, expected, said):
         ("first_frame,last_frame", "30,60", r"do not say whether they count from 0 or 1.*frames=from-0-inclusive"),
         ("start_frame,frame_end", "30,60", "do not say whether they count"),
         ("frame_start,frame_end", "0,60", "count from 1, and here is a 0"),
+        (
+            "start_s,end_s",
+            '"1,5","2,5"',
+            "'start_s' seems to be an end of a range, and '1,5' is no number.*with a point",
+        ),
+        ("start_s,end_s", '1,"2,5"', "'end_s' seems to be an end of a range"),
+        ("start_time,end_time", "00:00:01:12,00:00:02:12", "'00:00:01:12' is no number"),
     ],
 )
 def test_half_a_range_and_a_doubtful_one_are_questions(tree, header, row, asks):
@@ -126,10 +139,10 @@ def test_columns_of_words_are_no_range_and_that_is_said(tree):
 
 def test_what_is_not_used_and_means_something_is_said(tree):
     corpus = read_csv(
-        table(tree, "video,label,duration,bbox,gloss,split_seed,mood\nlong.mp4,hi,2.5,1 2 30 40,HI,3,good\n")
+        table(tree, "video,label,duration,bbox,gloss,split_seed,range,mood\nlong.mp4,hi,2,1 2 30 40,HI,3,1-9,good\n")
     )
     (note,) = [n for n in corpus.meta["notes"] if n.startswith("not used")]
-    for name in ("'duration'", "'bbox' (columns=box=bbox uses it)", "'gloss'", "'split_seed'"):
+    for name in ("'duration'", "'bbox' (columns=box=bbox uses it)", "'gloss'", "'split_seed'", "'range'"):
         assert name in note
     assert "mood" not in note
     boxed = read_csv(table(tree, 'video,label,bbox\nlong.mp4,hi,"[1, 2, 30, 40.5]"\n'), columns="box=bbox")

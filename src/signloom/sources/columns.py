@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,8 +32,10 @@ KNOWN = frozenset(name for names in GUESSES.values() for name in names)
 # Words in a column's name that could change what a clip is, so that leaving it out is worth a note.
 _TELLING = re.compile(
     "start|begin|end|stop|first|last|onset|offset|frame|time|durat|length|sec|fps|rate|box|crop|roi|xmin|xmax|ymin|"
-    "ymax|fold|split|set|train|test|valid|partition"
+    "ymax|fold|split|set|train|test|valid|partition|range|interval|segment"
 )
+_MOST_DIGITS = 18  # of a row's number
+_NONE = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>"})
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def find_columns(
     if cut is None and (frames, rate) != (None, None):
         raise InputError(f"'{table.path}': options frames and rate go with a range in frames, and there is none")
     notes += more
+    notes += _empty(table, where)
     used = {*where.values(), *(cut.columns if cut else ())}
     said = (
         [k for k in free if any(f"'{(table.header or ())[k]}' is n" in note for note in notes)] if table.header else []
@@ -125,7 +129,7 @@ def _asked_column(table: Table, name: str, column: str | int) -> int:
     names = [nfc(n) for n in table.header or ()]
     if nfc(text) in names:
         return names.index(nfc(text))
-    if text.lstrip("-").isdecimal() and -width <= int(text) < width:
+    if text.lstrip("-").isdecimal() and len(text) <= _MOST_DIGITS and -width <= int(text) < width:
         return int(text) % width
     have = list(table.header) if table.header is not None else f"no header, and columns 0 to {width - 1}"
     raise InputError(f"'{table.path}': there is no column '{text}' for {name}; the table has {have}")
@@ -156,6 +160,21 @@ _FITS: dict[str, Callable[[str], bool]] = {
     "split": lambda cell: cell.lower() in SPLIT_NAMES,
     "fps": lambda cell: number_of(cell) is not None,
 }
+
+
+def _empty(table: Table, where: Mapping[str, int]) -> list[str]:
+    """Notes on rows without a label or signer, or with what table programs write for none."""
+    notes = []
+    for field in ("label", "signer"):
+        cells = Counter(row[where[field]] for row in table.rows) if field in where else Counter()
+        if cells[""]:
+            notes.append(f"{cells['']} of {len(table.rows)} rows have no {field}")
+        notes += [
+            f"{n} rows have the {field} '{cell}': if that stands for none, leave the cell empty"
+            for cell, n in cells.items()
+            if cell.lower() in _NONE
+        ]
+    return notes
 
 
 def _left_over(table: Table, free: Sequence[int]) -> list[str]:
@@ -212,6 +231,8 @@ def _is_running(table: Table, column: int) -> bool:
     """Whether a column numbers the rows: whole numbers, each once, in the first column or without gaps."""
     cells = [row[column] for row in table.rows]
     if len(cells) < 2 or not all(c.isascii() and c.isdecimal() for c in cells):
+        return False
+    if max(map(len, cells)) > _MOST_DIGITS:
         return False
     numbers = set(map(int, cells))
     return len(numbers) == len(cells) and (column == 0 or max(numbers) - min(numbers) == len(numbers) - 1)

@@ -42,6 +42,9 @@ _TOKENS = (
     *((word, "unit", unit) for unit, words in _UNITS.items() for word in words.split()),
     *((word, "filler", "") for word in _FILLERS.split()),
 )
+_WRITTEN_AS = re.compile(r"(?i)\b(?:h+:)?m+:s+(?:[.,]\w+)?\b(?!:)|\bs+[.,]\w+\b")
+"""How a column's name says that its times are seconds: ``hh:mm:ss.ms``, ``ss.msec``."""
+_NUMBER_LIKE = re.compile(r"[\d.,:; ]*\d[\d.,:; ]*")
 _SHORT = {"from": ("start", None), "to": ("end", None), "tstart": ("start", "s"), "tend": ("end", "s")}
 _LEXICON = frozenset({"path", "signedlanguage", "start", "end", "priority"})
 
@@ -110,7 +113,7 @@ class Range:
             return None
         value = number_of(text, clock=self.unit == "s")
         if value is None:
-            wanted = "a frame number" if self.unit == "frames" else "seconds, or h:mm:ss" if self.unit == "s" else "ms"
+            wanted = {"frames": "a frame number", "s": "seconds (1.5), or h:mm:ss", "ms": "milliseconds"}[self.unit]
             raise InputError(f"{where}: '{text}' is no end of a range; wanted {wanted}")
         return value
 
@@ -126,10 +129,13 @@ def _text(value: float | None) -> str:
 
 
 def number_of(text: str, *, clock: bool = False) -> float | None:
-    """A finite number, or with ``clock`` also [h:]mm:ss[.fff] in seconds; None for anything else."""
-    if clock and re.fullmatch(r"(\d+:)?\d{1,2}:\d{2}(\.\d+)?", text):
+    """A finite number, or with ``clock`` also [h:]mm:ss[.fff] in seconds; None for anything else.
+
+    A comma is a decimal one in a clock's time alone: elsewhere it may also part thousands.
+    """
+    if clock and re.fullmatch(r"(\d+:)?\d{1,2}:\d{2}([.,]\d+)?", text):
         seconds = 0.0
-        for part in text.split(":"):
+        for part in text.replace(",", ".").split(":"):
             seconds = 60 * seconds + float(part)
         return seconds
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text):
@@ -149,7 +155,7 @@ def bound_of(column: int, name: str) -> Bound | None:
     """What a column's name says of a range; None where it says nothing of one, or something else besides."""
     if (short := _SHORT.get(plain(name))) is not None:
         return Bound(column, name, *short)
-    tokens = _tokens(plain(name))
+    tokens = _tokens(plain(_WRITTEN_AS.sub("seconds", name)))
     if tokens is None:
         return None
     sides = [value for _, kind, value in tokens if kind == "side"]
@@ -215,7 +221,10 @@ def guessed_range(
 
 
 def _bounds(table: Table, free: Sequence[int]) -> tuple[list[Bound], list[str]]:
-    """The columns that could be an end of a range, and notes on those whose cells are no numbers."""
+    """The columns that could be an end of a range, and notes on those whose cells are none.
+
+    Raises InputError for cells that are numbers written in a way that is not read (``1,5``, ``00:00:01:12``).
+    """
     bounds, notes = [], []
     for k in free:
         bound = bound_of(k, (table.header or ())[k])
@@ -224,6 +233,12 @@ def _bounds(table: Table, free: Sequence[int]) -> tuple[list[Bound], list[str]]:
             continue
         if any(number_of(cell, clock=True) is not None for cell in cells):
             bounds.append(bound)
+        elif any(map(_NUMBER_LIKE.fullmatch, cells)):
+            raise InputError(
+                f"'{table.path}': column '{bound.name}' seems to be an end of a range, and '{cells[0]}' is no number "
+                "that signloom reads. Write 1.5 with a point, or times as h:mm:ss.fff; or say --option columns=range= "
+                "for no range"
+            )
         else:
             notes.append(f"column '{bound.name}' is no end of a range: it holds '{cells[0]}'")
     return bounds, notes

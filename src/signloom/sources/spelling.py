@@ -25,7 +25,7 @@ class Finder:
     def __init__(self, root: Path, *, numbers: bool = False):
         self._root, self._numbers = root, numbers
         self._folders: dict[str, dict[str, list[str]]] = {}
-        self._zeros: dict[str, dict[tuple[int, str], list[str]]] = {}
+        self._zeros: dict[str, dict[tuple[str, str], list[str]]] = {}
         self.composed: dict[str, str] = {}
         """Names that were found in another Unicode form → the file's."""
         self.padded: dict[str, str] = {}
@@ -75,9 +75,9 @@ class Finder:
             self._folders[folder] = forms
         return self._folders[folder]
 
-    def _by_number(self, folder: str) -> dict[tuple[int, str], list[str]]:
+    def _by_number(self, folder: str) -> dict[tuple[str, str], list[str]]:
         if folder not in self._zeros:
-            numbers: dict[tuple[int, str], list[str]] = defaultdict(list)
+            numbers: dict[tuple[str, str], list[str]] = defaultdict(list)
             for names in self._by_form(folder).values():
                 for name in names:
                     if number := _number(name):
@@ -86,7 +86,13 @@ class Finder:
         return self._zeros[folder]
 
 
-def _number(name: str) -> tuple[int, str] | None:
-    """A name that is a number → (number, suffix)."""
+def without_zeros(stem: str) -> str | None:
+    """A whole number as a table program would write it; None for any other text."""
+    return (stem.lstrip("0") or "0") if stem.isascii() and stem.isdecimal() else None
+
+
+def _number(name: str) -> tuple[str, str] | None:
+    """A name that is a number → (the number, suffix)."""
     stem, suffix = os.path.splitext(name)
-    return (int(stem), suffix.lower()) if stem.isascii() and stem.isdecimal() else None
+    number = without_zeros(stem)
+    return None if number is None else (number, suffix.lower())

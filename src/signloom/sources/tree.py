@@ -146,7 +146,8 @@ def no_match(pattern: str, root: Path, files: Sequence[str]) -> str:
 def suggest_pattern(files: Iterable[str]) -> str | None:
     """A pattern that fits the most common shape of ``files``; None when there are none.
 
-    A guess to start from: names like train/val become ``{split}``, names like user03 or s2 ``{signer}``.
+    A guess to start from: names like train/val become ``{split}``, names like user03 or s2 ``{signer}``, dates
+    and sessions ``{source}``.
     """
     from collections import Counter
 
@@ -183,6 +184,10 @@ def suggest_pattern(files: Iterable[str]) -> str | None:
 
 
 PERSON = re.compile(r"(?i)(user|signer|person|subject|subj|actor|speaker|participant|s|p|n)[-_ ]?\d+")
+_CAMERA = re.compile(r"(?i)(cam|camera|view|angle|kinect)[-_ ]?\d+")
+_SESSION = re.compile(
+    r"(?i)(session|recording|day|week|batch|part|chunk|disk|disc|dvd)[-_ ]?\d+|(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d.*"
+)
 _HOLDS_ALL = frozenset(
     f"{kind}{end}"
     for kind in ("video", "clip", "file", "recording", "pose", "dataset", "raw_video", "input", "output", "download")
@@ -193,7 +198,8 @@ _HOLDS_ALL = frozenset(
 def why_not_signs(names: Iterable[str]) -> str | None:
     """Why folders of these names are hardly signs, in words; None where they may be.
 
-    They hold all clips together (``videos``), divide them (``train``, ``test``), or name who signs (``user03``).
+    They hold all clips together (``videos``), divide them (``train``, ``test``), or name who signs (``user03``), when
+    or from where that was filmed (``2024-05-01``, ``session2``, ``cam1``).
     """
     names = sorted(set(names))
     few = ", ".join(f"'{n}'" for n in names[:4]) + (" …" if len(names) > 4 else "")
@@ -203,6 +209,10 @@ def why_not_signs(names: Iterable[str]) -> str | None:
         return f"{few} look like splits, not signs"
     if all(PERSON.fullmatch(n) for n in names):
         return f"{few} look like signers, not signs"
+    if all(_CAMERA.fullmatch(n) for n in names):
+        return f"{few} look like cameras, not signs"
+    if all(_SESSION.fullmatch(n) for n in names):
+        return f"{few} look like sessions, not signs"
     return None
 
 
@@ -217,4 +227,8 @@ def _role(names: set[str], taken: list[str]) -> str:
         return "{split}"
     if "{signer}" not in taken and all(PERSON.fullmatch(n) for n in names):
         return "{signer}"
+    if "{camera}" not in taken and all(_CAMERA.fullmatch(n) for n in names):
+        return "{camera}"
+    if "{source}" not in taken and all(_SESSION.fullmatch(n) for n in names):
+        return "{source}"
     return "{*}"

@@ -122,8 +122,8 @@ def _entries(root: Path, file: Path, classes: str | Path | None, glosses: int | 
     """What the list says of each instance, of the first so many ``glosses``."""
     try:
         content = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise InputError(f"'{file}' is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise error if isinstance(error, InputError) else InputError(f"'{file}' is not JSON: {error}") from error
     if isinstance(content, list):
         entries = list(_from_glosses(file, content))
     elif isinstance(content, dict):
@@ -205,10 +205,10 @@ def _range(start: int, last: int, where: str) -> tuple[int, int | None]:
 
 def _from_glosses(file: Path, content: list[Any]) -> Iterator[dict[str, Any]]:
     for g, group in enumerate(content):
-        try:
-            gloss, instances = str(group["gloss"]), group["instances"]
-        except (TypeError, KeyError) as error:
-            raise InputError(f"'{file}' entry {g}: wanted {{gloss, instances}}, missing {error}") from error
+        gloss, instances = (group.get(key) if isinstance(group, dict) else None for key in ("gloss", "instances"))
+        if gloss is None or not isinstance(instances, list) or not all(isinstance(i, dict) for i in instances):
+            raise InputError(f"'{file}' entry {g}: wanted {{gloss: a name, instances: a list of tables}}")
+        gloss = str(gloss)
         for i, item in enumerate(instances):
             where = f"'{file}' gloss '{gloss}' instance {i}"
             try:
@@ -232,7 +232,7 @@ def _from_glosses(file: Path, content: list[Any]) -> Iterator[dict[str, Any]]:
                 }
             except (TypeError, KeyError) as error:
                 raise InputError(f"{where}: missing {error}") from error
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise error if isinstance(error, InputError) else InputError(f"{where}: {error}") from error
 
 
@@ -242,7 +242,7 @@ def _from_nslt(file: Path, content: dict[str, Any], names: Mapping[int, str]) ->
         try:
             number, start, last = (int(v) for v in item["action"])
             split = split_name(str(item["subset"]), where)
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{where}: wanted {{subset, action: [class, start, end]}}, got {item}") from error

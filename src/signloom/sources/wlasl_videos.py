@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from signloom.sources.listing import VIDEO_SUFFIXES, list_media
-from signloom.sources.spelling import nfc
+from signloom.sources.spelling import nfc, without_zeros
 
 
 class Videos:
@@ -17,9 +17,9 @@ class Videos:
 
     def __init__(self, root: Path, ids: Collection[str], *, numbers: bool):
         self.listing = list_media(root, VIDEO_SUFFIXES).files
-        self._ids, self._numbers = ids, numbers
+        self._ids, self._numbers = frozenset(ids), numbers
         self._stems: dict[str, list[str]] = defaultdict(list)
-        self._counted: dict[int, set[str]] = defaultdict(set)
+        self._counted: dict[str, set[str]] = defaultdict(set)
         self._titled: dict[str, list[str]] = defaultdict(list)
         self._several: dict[str, list[str]] = {}
         self._padded: dict[str, str] = {}
@@ -28,16 +28,16 @@ class Videos:
         for path in sorted(self.listing, key=lambda p: ("videos" not in p.split("/"), p)):
             stem = stem_of(path)
             self._stems[nfc(stem)].append(path)
-            if stem.isascii() and stem.isdecimal():
-                self._counted[int(stem)].add(stem)
+            if (number := without_zeros(stem)) is not None:
+                self._counted[number].add(stem)
             for name in {*re.findall(r"\[([\w-]{11})\]", stem), *re.findall(r"-([\w-]{11})$", stem)}:
                 self._titled[name].append(path)
 
     def by_id(self, video_id: str) -> list[str]:
         """Files named by the list's number, best first; where there is none, with the zeros that a number loses."""
         video_id = nfc(video_id)
-        if video_id not in self._stems and self._numbers and video_id.isascii() and video_id.isdecimal():
-            same = self._counted.get(int(video_id), set()) - set(self._ids)
+        if video_id not in self._stems and self._numbers and (number := without_zeros(video_id)) is not None:
+            same = self._counted.get(number, set()) - self._ids
             if len(same) == 1:
                 (self._padded[video_id],) = same
         return self._one(self._padded.get(video_id, video_id))
