@@ -98,3 +98,21 @@ def test_people_shuffled_in_every_frame_are_followed(people, signer, bystander, 
     confidence = np.where((np.array(order) == 1)[..., None] & gone[:, None, None], 0, confidence)
     joints = joints_of(people.pose_of_arrays(data, confidence))
     np.testing.assert_array_equal(joints.xy_TJC, joints_of(people.pose_of([signer])).xy_TJC)
+
+
+def test_one_person_found_twice_is_one(people, signer):
+    """Estimators report somebody again, on the same place and often with fewer points."""
+    bare = people.person(N, 420, hands=False)
+    for double in (signer, (signer[0] + 1, signer[1]), (bare[0] + 1.5, bare[1])):
+        for pair in ([signer, double], [double, signer]):
+            pose = people.pose_of(pair)
+            found = chosen(pose)
+            assert (found.people, found.doubt) == (1, None)
+            assert (joints_of(pose).present_TJ == joints_of(people.pose_of([signer])).present_TJ).all()
+
+
+def test_a_pose_of_nobody_is_named(people, signer):
+    empty = people.pose_of_arrays(signer[0][:, None][:, :0], signer[1][:, None][:, :0])
+    with pytest.raises(MediaError, match="a pose of no people"):
+        joints_of(empty)
+    assert len(joints_of(people.pose_of([(signer[0][:0], signer[1][:0])]))) == 0

@@ -69,6 +69,13 @@ def test_a_doubt_is_a_question(first, second):
         partners(names("a", "{:04d}", first), names("b", "{:04d}", second))
 
 
+def test_seconds_and_frames_that_share_digits_are_a_question():
+    seconds = names("b", "{:.2f}", [n / 25 for n in range(10)])
+    with pytest.raises(InputError, match="most have no partner"):
+        partners(names("a", "{:02d}", range(10)), seconds)
+    assert len(matched(names("a", "{:.2f}", [n / 25 for n in range(10)]), seconds)) == 10
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -150,6 +150,16 @@ def test_the_places_of_a_ghost_stay_in_the_file_and_cleaning_twice_changes_nothi
     assert twice.found == once.found
 
 
+def test_a_hand_that_an_estimator_was_not_sure_of_is_no_ghost(people, signer):
+    data, confidence = (np.array(a) for a in signer)
+    right = people.SLICES["hand_right_keypoints_2d"]
+    left = people.SLICES["hand_left_keypoints_2d"]
+    data[:, left] = data[:, right] + [300, 80]  # a place, and no confidence
+    confidence[8:12, right] = 0
+    found = clean_pose(people.pose_of([(data, confidence)])).found
+    assert set(found) == {"no_confidence"}
+
+
 def test_a_program_reads_a_file_of_several_people_as_prepare_would(corpus, people, signer):
     stream = stream_named("pose", components=tuple(people.SIZES.items()))
     made = {"pose": stream.fingerprint()}

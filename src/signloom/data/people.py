@@ -24,6 +24,7 @@ _GATE_GROWS = 0.05  # … and so much farther with every frame in which they wer
 _GATE_MOST = 1.5
 _WITHOUT_HANDS = 0.25  # a body whose hands are never found counts so much of its size
 _BRIEF = 0.05  # of the clip: who is seen for less is no rival
+_DOUBLE = 0.05  # of their size: two findings whose points are no farther apart are one person
 _DOUBT = 0.8  # the next best person signs as likely, from this share of the best one's score on
 
 
@@ -73,8 +74,11 @@ def check_choice(person: str) -> str:
 
 def choose_person(pose: Pose, points: PosePoints, person: str = "auto") -> Chosen:
     """Which of the people of each frame is the signer; ``points`` are those that were found, ``person`` as in
-    :func:`check_choice`. Raises MediaError (``no-such-person``) for a place that no frame has."""
+    :func:`check_choice`. Raises MediaError: ``no-such-person`` for a place that no frame has, ``no-signer`` where
+    nobody has one."""
     n_frames, n_people = points.real_TNP.shape[:2]
+    if not n_people:
+        raise MediaError("a pose of no people", "no-signer")
     if check_choice(person).isdigit():
         if int(person) >= n_people:
             most = "one person" if n_people == 1 else f"{n_people} people"
@@ -107,12 +111,28 @@ def follow(xy_TNPC: np.ndarray, real_TNP: np.ndarray, hands_P: np.ndarray) -> li
     """
     tracks: list[_Track] = []
     for t in range(len(xy_TNPC)):
-        here = [n for n in range(xy_TNPC.shape[1]) if real_TNP[t, n].any()]
+        here = _once_each(xy_TNPC[t], real_TNP[t])
         for track, n in _linked(tracks, xy_TNPC[t], real_TNP[t], here, t):
             if track is None:
                 tracks.append(track := _Track(len(xy_TNPC)))
             track.take(t, n, xy_TNPC[t, n], real_TNP[t, n])
     return [track.person(real_TNP, hands_P) for track in tracks]
+
+
+def _once_each(xy_NPC: np.ndarray, real_NP: np.ndarray) -> list[int]:
+    """Who is there in a frame; of one person who was found twice, the finding with more points."""
+    here: list[int] = []
+    for n in sorted(np.flatnonzero(real_NP.any(1)), key=lambda n: -int(real_NP[n].sum())):
+        if not any(_is_double(xy_NPC[[m, n]], real_NP[m] & real_NP[n]) for m in here):
+            here.append(int(n))
+    return sorted(here)
+
+
+def _is_double(xy_2PC: np.ndarray, both_P: np.ndarray) -> bool:
+    if not both_P.any():
+        return False
+    apart = np.linalg.norm(xy_2PC[0, both_P] - xy_2PC[1, both_P], axis=-1)
+    return float(np.median(apart)) < _DOUBLE * _extent(xy_2PC[0, both_P])
 
 
 class _Track:

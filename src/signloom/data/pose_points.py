@@ -137,7 +137,7 @@ def _collapsed(x_XP: np.ndarray, y_XP: np.ndarray, claimed_XP: np.ndarray) -> np
 
 def _within(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
     """Whether points are no farther than :data:`OUTSIDE` from a picture of that size; all, where it has none."""
-    if width <= 0 or height <= 0:
+    if width <= 0 or height <= 0 or not x.size:
         return np.ones(x.shape, bool)
     beyond = OUTSIDE * max(width, height)
     if min(x.min(), y.min()) >= -beyond and max(x.max(), y.max()) <= min(width, height) + beyond:

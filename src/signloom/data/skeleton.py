@@ -261,17 +261,20 @@ def joints_of(pose: Pose, *, person: str = "auto") -> Joints:
 
 
 def left_out_hands(pose: Pose, chosen: Chosen) -> np.ndarray:
-    """Where a hand (left, right) of the person chosen has places and no confidence, (T, 2) bool: how a pose keeps one
-    that was taken for a ghost."""
-    x_TP, confidence_TP = (
-        chosen.of(values) for values in (np.ma.getdata(pose.body.data)[..., 0], np.asarray(pose.body.confidence))
-    )
-    found = []
-    for side in HAND_SIDES:
-        hand = hand_points(pose, side)
-        left_out = (confidence_TP[:, hand] == 0).all(1) & (np.nan_to_num(x_TP[:, hand]) != 0).all(1)
-        found.append(left_out & bool(hand.any()))
-    return np.stack(found, 1)
+    """Where a hand (left, right) of the person chosen has places and no confidence, and lies on the other hand, (T, 2)
+    bool: how a pose keeps one that was taken for a ghost. One that lies elsewhere its estimator was not sure of."""
+    xy_TPC = chosen.of(np.ma.getdata(pose.body.data))[..., :2]
+    confidence_TP = chosen.of(np.asarray(pose.body.confidence))
+    hands = [hand_points(pose, side) for side in HAND_SIDES]
+    found = np.zeros((len(xy_TPC), len(HAND_SIDES)), bool)
+    if not all(hand.any() for hand in hands):
+        return found
+    for side, (own, other) in enumerate((hands, hands[::-1])):
+        left_out = (confidence_TP[:, own] == 0).all(1) & (np.nan_to_num(xy_TPC[:, own, 0]) != 0).all(1)
+        rows = np.flatnonzero(left_out & (confidence_TP[:, other] > 0).any(1))
+        mine, others = xy_TPC[rows][:, own], xy_TPC[rows][:, other]
+        found[rows, side] = (np.abs(mine.mean(1) - others.mean(1)) <= np.ptp(others, axis=1)).all(-1)
+    return found
 
 
 def _outline_of(

@@ -135,6 +135,8 @@ def _doubt(mine: Mapping[Key, Path], other: Mapping[Key, Path]) -> str | None:
     subset = fewer <= more
     if not all(map(_counts, (*mine, *other))):
         return None if subset else "each has names that the other lacks."
+    if 2 * len(fewer & more) < len(fewer):  # 0.04 (a second's parts) and 04 (a frame) have the same digits
+        return "most have no partner: do their names count the same?"
     starts = [min(map(_number, keys)) for keys in (mine, other)]
     if starts[0] == starts[1] or (subset and len(more) - len(fewer) > 1):
         return None
