@@ -3,7 +3,8 @@
     SignloomError                    anything a user can act on; the command line prints it without a traceback
     ├── InputError (ValueError)      an argument, option, file name or table that cannot be used as given
     │   ├── MissingStreamError       a clip or corpus lacks a stream that a step or recipe needs
-    │   └── MissingExtraError        an optional dependency or system library is not installed
+    │   ├── MissingExtraError        an optional dependency or system library is not installed
+    │   └── NothingPreparedError     none of the clips can be used: ``failures`` says why, clip by clip
     ├── MediaError                   a media file that cannot be read: ``reason`` says which kind of broken
     ├── LeakError                    a split that lets training see what it will be tested on
     ├── CheckpointError              a checkpoint that cannot be loaded, or does not fit the corpus
@@ -13,6 +14,9 @@
 A message says what, where, got against wanted, and the next step. What is done all the same, and that a user may want
 otherwise, is a SignloomWarning.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class SignloomError(Exception):
@@ -37,6 +41,14 @@ class MissingStreamError(InputError):
 
 class MissingExtraError(InputError):
     """An optional dependency or system library is not installed; the message has the install line."""
+
+
+class NothingPreparedError(InputError):
+    """None of the clips could be prepared. ``failures`` has a row for each: ``id``, ``reason``, ``message``."""
+
+    def __init__(self, message: str, failures: Sequence[Mapping[str, Any]] = ()):
+        super().__init__(message)
+        self.failures = tuple(failures)
 
 
 class MediaError(SignloomError):

@@ -14,10 +14,10 @@ import numpy as np
 
 import signloom
 from signloom import media
-from signloom.data.failures import read_failures, write_failures
+from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, manifest_of_files, read_manifest, write_manifest
 from signloom.data.skeleton import PARTS, Joints, joints_of, resample
-from signloom.errors import InputError, MediaError, MissingStreamError, SignloomError
+from signloom.errors import InputError, MediaError, MissingStreamError, NothingPreparedError, SignloomError
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
 from signloom.runtime.locks import locking_out
@@ -216,11 +216,8 @@ def find_poses(
                 quiet=quiet,
             )
             with_pose, bad = found.records, [o for o in outcomes if not o.ok]
-        except InputError:
-            rows = read_failures(folder)
-            if {row["id"] for row in rows} != {r.id for r in only_video}:
-                raise
-            with_pose, bad = (), [Outcome(row["id"], None, row["reason"], row["message"]) for row in rows]
+        except NothingPreparedError as error:
+            with_pose, bad = (), [Outcome(r["id"], None, r["reason"], r["message"]) for r in error.failures]
         records |= {r.id: r for r in with_pose if r.id in records}
         failed = {o.id: o for o in bad}
     return list(records.values()), failed

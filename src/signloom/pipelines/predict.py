@@ -11,11 +11,10 @@ import numpy as np
 
 from signloom import media
 from signloom.data.corpus import ClipRef, HeldClip
-from signloom.data.failures import read_failures
 from signloom.data.manifest import Manifest, manifest_of_files
 from signloom.data.skeleton import Joints, joints_of
 from signloom.data.stream import ClipInfo, fingerprint_diff
-from signloom.errors import CheckpointError, InputError, MediaError, SignloomError
+from signloom.errors import CheckpointError, InputError, MediaError, NothingPreparedError, SignloomError
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.runtime.workers import Outcome
 from signloom.streams import streams_of
@@ -62,11 +61,8 @@ def _predict_one(
     checkpoint = recogniser.checkpoint
     try:
         prepared, outcomes = prepare_corpus(manifest_of_files(paths), cache, preparation_of(checkpoint), **pool)
-    except InputError:
-        outcomes = [Outcome(row["id"], reason=row["reason"], message=row["message"]) for row in read_failures(cache)]
-        if not outcomes:
-            raise
-        return None, outcomes
+    except NothingPreparedError as error:
+        return None, [Outcome(row["id"], reason=row["reason"], message=row["message"]) for row in error.failures]
     return score_corpus(recogniser, as_trained(checkpoint, prepared)), outcomes
 
 

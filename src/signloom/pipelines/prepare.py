@@ -13,7 +13,7 @@ from signloom import media
 from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
 from signloom.data.stream import Stream
-from signloom.errors import InputError
+from signloom.errors import InputError, NothingPreparedError
 from signloom.runtime import once
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
 from signloom.runtime.locks import locking_out
@@ -105,7 +105,7 @@ def prepare_corpus(
     Resumable: what a killed run finished is kept, and the result is the same bytes. Streams that ``out`` already has
     are not made again, and those not asked for now stay in the manifest. Clips that fail are left out of the new
     manifest and listed with their reasons in ``failures.jsonl``. Inputs are never changed.
-    Raises InputError when no clip could be prepared.
+    Raises NothingPreparedError when no clip could be prepared.
     """
     if not manifest.records:
         raise InputError(f"'{manifest.root}' has no clip to prepare")
@@ -134,9 +134,10 @@ def prepare_corpus(
     write_failures(out, failures)
     if not records:
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(f["reason"] for f in failures).most_common())
-        raise InputError(
+        raise NothingPreparedError(
             f"none of the {len(failures)} clips of '{manifest.root}' could be prepared ({reasons}); "
-            f"the first: {failures[0]['message']}. Run: signloom doctor {manifest.root}"
+            f"the first: {failures[0]['message']}. Run: signloom doctor {manifest.root}",
+            failures,
         )
     meta = {k: v for k, v in manifest.meta.items() if k not in ("streams", "failed")}
     if told := pose_notes({r.id: r.extra["pose_found"] for r in records if "pose_found" in r.extra}):
