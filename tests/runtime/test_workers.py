@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from signloom.errors import InputError, MediaError
-from signloom.runtime.workers import Job, _ctrl_c_held, map_clips
+from signloom.runtime.workers import Job, _ctrl_c_held, _Worker, map_clips
 
 
 def work(what, folder=None):
@@ -92,3 +93,17 @@ def test_ray_gives_the_same_outcomes(tmp_path):
     here = map_clips(work, tasks(*names), workers=1, quiet=True)
     there = map_clips(work, tasks(*names), ray_address="local", quiet=True)
     assert there == here
+
+
+def test_a_worker_that_died_between_two_clips_fails_the_next_and_ends_nothing():
+    """Its broken pipe was taken for that of `signloom … | head`: exit code 0, and the rest was never done."""
+    worker = _Worker(multiprocessing.get_context("spawn"), work, 0)
+    try:
+        worker.process.kill()
+        worker.process.join()
+        worker.give(tasks("a")[0], timeout_s=60)
+        outcome = worker.take()
+    finally:
+        worker.stop()
+    assert (outcome.id, outcome.reason) == ("a", "crashed")
+    assert "signal 9" in outcome.message

@@ -16,7 +16,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -215,7 +215,8 @@ class _Worker:
     def give(self, task: Job, timeout_s: float) -> None:
         self.task = task
         self.deadline = time.monotonic() + timeout_s
-        self.pipe.send((task.id, task.args))
+        with suppress(BrokenPipeError):  # it has died: take() tells how
+            self.pipe.send((task.id, task.args))
 
     def take(self) -> Outcome | MachineError | MissingExtraError:
         assert self.task is not None
