@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from signloom.errors import InputError
 from signloom.training import computing
 from signloom.training.computing import Computing, computing_of_run, everything, lay_out, measured, own_threads
 
@@ -110,3 +111,22 @@ def test_the_process_has_its_threads_back():
     with pytest.raises(ValueError, match="stopped"):
         stopped()
     assert torch.get_num_threads() == before
+
+
+HERE = '"cores": 1, "instructions": ""'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        f'{{"threads": 0, "layout": "channels-last", {HERE}}}',
+        f'{{"threads": "2", "layout": "", {HERE}}}',
+    ],
+)
+def test_a_damaged_choice_is_named(text, tmp_path):
+    (tmp_path / computing.FILE).write_text(text)
+    with pytest.raises(InputError, match=rf"'.*{computing.FILE}' is damaged"):
+        computing_of_run(tmp_path, everything)

@@ -8,7 +8,6 @@ Sums over several threads round differently; weights agree to the last bit where
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import warnings
@@ -18,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from signloom.runtime.atomic import write_json
+from signloom.errors import InputError
+from signloom.runtime.atomic import read_json, write_json
 from signloom.runtime.workers import default_workers
 
 FILE = "computing.json"
@@ -64,12 +64,22 @@ def computing_of_run(folder: Path, choose: Callable[[], Computing]) -> Computing
     """What the run in ``folder`` computes with: as it began or, if it is new or on another machine, as chosen now."""
     file, here = folder / FILE, everything()
     if file.is_file():
-        kept = Computing(**json.loads(file.read_text(encoding="utf-8")))
+        kept = _read(file)
         if (kept.cores, kept.instructions) == (here.cores, here.instructions):
             return kept
     chosen = choose()
     write_json(file, asdict(chosen))
     return chosen
+
+
+def _read(file: Path) -> Computing:
+    try:
+        kept = Computing(**read_json(file))
+        if kept.layout in LAYOUTS and kept.threads >= 1:
+            return kept
+    except TypeError:
+        pass
+    raise InputError(f"'{file}' is damaged; delete it, and the run goes on as this machine does best now")
 
 
 def everything() -> Computing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,17 @@ def write_onnx(
     import torch
 
     names = list(examples[0])
-    program = torch.onnx.export(
-        module,
-        tuple(torch.from_numpy(examples[0][n]) for n in names),
-        input_names=names,
-        output_names=list(outputs),
-        dynamo=True,
-        verbose=False,
-        optimize=True,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about torch's own parts
+        program = torch.onnx.export(
+            module,
+            tuple(torch.from_numpy(examples[0][n]) for n in names),
+            input_names=names,
+            output_names=list(outputs),
+            dynamo=True,
+            verbose=False,
+            optimize=True,
+        )
     assert program is not None
     proto = program.model_proto
     _forget_traces(proto)

@@ -15,7 +15,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -26,6 +26,7 @@ import numpy as np
 
 from signloom.errors import DivergedError, InputError
 from signloom.runtime.atomic import atomic_write
+from signloom.runtime.machine import cannot_write
 from signloom.runtime.progress import Progress
 from signloom.training.computing import Computing, computing_of_run, lay_out, measured, own_threads
 from signloom.training.ema import average_into, weights_in
@@ -395,7 +396,8 @@ class Trainer:
             if self.data.n_val:
                 self._keep(self._measure(epoch, log), epoch)
         if log is not None:
-            log.close()
+            with _writes_log(self.folder / "log"):
+                log.close()
         if self.accelerator.is_main_process and place["in_a_row"] == 0:
             self._save()
         if self.best is None or not self.data.n_val:
@@ -516,11 +518,21 @@ def _tensorboard(folder: Path, step: int) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=step or None)
+    with _writes_log(folder):
+        return SummaryWriter(str(folder), purge_step=step or None)
 
 
 def _write_log(log: Any, row: Mapping[str, Any], step: int) -> None:
     for key, number in row.items() if log is not None else ():
         if key not in ("epoch", "step"):
-            with suppress(TypeError, ValueError):
+            with _writes_log(Path(log.log_dir)), suppress(TypeError, ValueError):
                 log.add_scalar(key, float(number), step)
+
+
+@contextmanager
+def _writes_log(folder: Path) -> Iterator[None]:
+    """Tells a full disk with its place: TensorBoard writes in a thread of its own, and raises that thread's error."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(error, folder) or error from error
