@@ -96,7 +96,7 @@ def open_corpus(args: argparse.Namespace, task: Any) -> tuple[Any, dict[str, Any
     from signloom.data.corpus import SplitManifest
     from signloom.data.manifest import read_manifest
     from signloom.data.shards import has_shards, read_shards
-    from signloom.data.splits import choose_split, describe_split, write_split
+    from signloom.data.splits import choose_split, split_in_use, write_split
     from signloom.errors import InputError
 
     if has_shards(args.corpus):
@@ -111,7 +111,7 @@ def open_corpus(args: argparse.Namespace, task: Any) -> tuple[Any, dict[str, Any
     corpus = SplitManifest(manifest, f"recipe '{task.recipe.name}'")
     # That clips of one signer stand on both sides is a fault of a recogniser's split alone.
     notes = [] if split.scheme == task.split == "random" else list(split.details.get("notes", []))
-    return corpus, describe_split(split), partial(write_split, split), notes
+    return corpus, split_in_use(manifest), partial(write_split, split), notes
 
 
 def _summary(args: argparse.Namespace, task: Any, checkpoint: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -753,7 +754,16 @@ def apply_split(manifest: Manifest, split: Split, *, allow_changed: bool = False
         )
     records = tuple(replace(r, split=None if chosen[r.id] == UNUSED else chosen[r.id]) for r in manifest)
     info = {"scheme": split.scheme, "seed": split.seed, **split.details}
+    if held := info.get("held_out"):
+        info["held_out"] = _held_out(split.scheme, held, records)
     return replace(manifest, records=records, meta={**manifest.meta, "split": info})
+
+
+def _held_out(scheme: str, named: Sequence[str], records: Sequence[Record]) -> list[str]:
+    """Who is held out in fact; whom a split file names, unless somebody edited its assignment."""
+    of = attrgetter("source" if "source" in scheme else "signer")
+    held = {of(r) for r in records if r.split == "test"} - {None}
+    return list(named) if held == set(named) else sorted(held)
 
 
 def choose_split(manifest: Manifest, wanted: str, *, seed: int = 0, scheme: str = "signer") -> tuple[Manifest, Split]:

@@ -17,13 +17,13 @@ from signloom.report.words import (
     number_of,
     overlap_lines,
     percent,
-    plain,
     points,
     points_interval,
     remark_on,
     split_phrase,
     warnings,
 )
+from signloom.runtime.text import plain
 
 MAX_SIGNERS = 15
 MAX_PAIRS = 5
@@ -75,7 +75,7 @@ def summary_lines(results: Results) -> list[str]:
     if mixed:
         lines += ["", "Most frequent mix-ups (signed → taken for):"]
         for (true, predicted), n in sorted(mixed.items(), key=lambda item: (-item[1], item[0]))[:MAX_PAIRS]:
-            lines.append(f"  {plain(true)} → {plain(predicted)}  {count(n, 'clip')}")
+            lines.append(f"  {true} → {predicted}  {count(n, 'clip')}")
     lines += ["", *(f"Note: {warning}" for warning in warnings(results))]
     return [plain(line) for line in lines[: -1 if lines[-1] == "" else None]]
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Results = Mapping[str, Any]
 
 FEW_CLIPS = 100
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -32,11 +30,6 @@ def interval(entry: Mapping[str, Any] | None) -> str:
         return ""
     low, high = percent(entry["low"]).rstrip("%"), percent(entry["high"])
     return f"{low}–{high}"
-
-
-def plain(text: Any) -> str:
-    """``text`` without what could steer a terminal or hide a text's true order: control, surrogate, bidi characters."""
-    return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI else c for c in str(text))
 
 
 def number_of(entry: Any) -> float | None:
@@ -101,7 +94,8 @@ def whose_clips(results: Results, n_clips: int) -> str:
         return f"{count(n_clips, 'new clip')} by signers it knew from training"
     if new is False:
         return f"{count(n_clips, 'new clip')}, {seen['same_signer']:,} of them by signers it knew from training"
-    return f"{clips} that are not among those it was trained on"
+    known = "is known to have been" if seen["known"] == "partly" else "was"
+    return f"{clips} that are not among those it {known} trained on"
 
 
 def overlap_lines(results: Results) -> list[str]:
@@ -123,7 +117,8 @@ def overlap_lines(results: Results) -> list[str]:
         )
         if seen[key] or key in ("trained_on", "same_signer")
     ]
-    said = [f"Of the {count(n, 'clip')} measured {', '.join(parts[:-1])} and {parts[-1]}."]
+    so_far = ", as far as is on record," if seen["known"] == "partly" else ""
+    said = [f"Of the {count(n, 'clip')} measured{so_far} {', '.join(parts[:-1])} and {parts[-1]}."]
     if seen["same_name"]:
         said.append(
             f"{count(seen['same_name'], 'clip')} of other content bear the name of a clip that it learnt from: another "

@@ -10,7 +10,7 @@ import pytest
 
 from signloom.cli import main as cli
 from signloom.data.manifest import read_manifest
-from signloom.data.splits import Split, apply_split, read_split, split_of, write_split
+from signloom.data.splits import Split, apply_split, read_split, split_in_use, split_of, write_split
 from signloom.errors import LeakError
 from signloom.tasks import load_predictor
 from signloom.tasks.recognise.evaluate import evaluate_run
@@ -222,6 +222,42 @@ def test_a_run_of_an_earlier_version_is_known_by_its_split(pose_corpus, run, tmp
     code, text, err = signloom("evaluate", bare, pose_corpus, "--split", run / "split.json", "--no-clips", "--json")
     assert code == 0, err  # the very split that it was trained on, by its hash
     assert json.loads(text)["overlap"]["known"] == "all"
+
+
+def test_a_run_of_which_only_names_are_left_is_not_said_to_know_nothing(
+    pose_corpus, run, tmp_path, change_manifest, signloom
+):
+    """Its very training clips under other names: nobody can tell, and "not among those it was trained on" was said."""
+    old = shutil.copytree(run, tmp_path / "old")
+    (old / "checkpoint" / "trained_on.json").unlink()
+    renamed = shutil.copytree(pose_corpus, tmp_path / "renamed")
+    change_manifest(renamed, row=lambda r: {**r, "id": f"new_{r['id']}"})
+    code, text, err = signloom("evaluate", old, renamed, "--split", "all", "--no-clips")
+    assert code == 0, err
+    assert "that are not among those it is known to have been trained on" in text
+    assert "measured, as far as is on record, 0 were trained on" in text
+    assert "Not on record: signers and contents" in text
+
+
+def test_who_is_held_out_is_read_from_the_assignment_not_from_what_the_file_says(pose_corpus, run, tmp_path):
+    own = read_split(run / "split.json")
+    corpus = read_manifest(pose_corpus)
+    assert split_in_use(apply_split(corpus, own))["detail"] == f"held out: {', '.join(own.details['held_out'])}"
+    other = next(s for s in corpus.signers if s not in own.details["held_out"])
+    edited = replace(own, assignment={r.id: "test" if r.signer == other else "train" for r in corpus})
+    assert split_in_use(apply_split(corpus, edited))["detail"] == f"held out: {other}"
+
+
+def test_scores_that_cannot_be_kept_are_no_reason_not_to_measure(pose_corpus, run, tmp_path, signloom):
+    """The runs of somebody else, on a disk that is read-only for us: it ended in an error of the machine."""
+    runs = [shutil.copytree(run, tmp_path / name) for name in "ab"]
+    for folder in runs:
+        (folder / "scores-test.npz").unlink(missing_ok=True)
+        (folder / "scores-test.npz").mkdir()  # as good as read-only, and so for root too
+    code, text, err = signloom("evaluate", *runs, pose_corpus, "--json")
+    assert code == 0, err
+    assert len(json.loads(text)["streams"]) == 2
+    assert err.count("note: scores are not kept: ") == 2
 
 
 def test_what_is_not_on_record_is_said(pose_corpus, run, tmp_path, change_manifest, signloom):

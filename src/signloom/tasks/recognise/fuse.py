@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from signloom.data.manifest import Manifest, Record
 from signloom.data.seen import Overlap, overlap
 from signloom.data.splits import read_split, split_in_use, write_split
 from signloom.data.stream import Stream
-from signloom.errors import CheckpointError, InputError, LeakError
+from signloom.errors import CheckpointError, InputError, LeakError, SignloomError, SignloomWarning
 from signloom.metrics.classification import row_blocks
 from signloom.metrics.intervals import paired_difference, share_interval, signer_groups
 from signloom.runtime.atomic import atomic_write, write_json
@@ -241,8 +241,8 @@ def cached_scores(run: Run, manifest: Manifest, split: str) -> Scores | None:
     try:
         with atomic_write(file) as tmp:
             np.savez(tmp, key=np.array(key), ids=np.array([r.id for r in clips]), logits_NK=scores.logits_NK)
-    except OSError as error:
-        print(f"note: scores are not kept, '{file}' cannot be written: {error}", file=sys.stderr)
+    except SignloomError as error:  # a run that is somebody else's, say: it is measured all the same
+        warnings.warn(f"scores are not kept: {error}", SignloomWarning, stacklevel=2)
     return scores
 
 
