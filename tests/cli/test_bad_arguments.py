@@ -6,13 +6,21 @@ Never a traceback, never an escape code that stood in a name, never another libr
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import shutil
+import sys
+import warnings
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from signloom.cli import main as cli
+from signloom.errors import SignloomWarning
+from signloom.runtime.locks import folder_lock
 
 INPUTS = {  # verb → its arguments before (and after) the input
     "recognise": ([], ["--out", "OUT"]),
@@ -180,3 +188,53 @@ def test_a_fault_of_signlooms_own_still_shows_where(monkeypatch, tmp_path):
     monkeypatch.setattr("signloom.pipelines.info.describe", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["info", str(tmp_path)])
+
+
+def test_a_note_about_an_odd_name_is_readable_too(say, monkeypatch, tmp_path):
+    def remark(*_):
+        warnings.warn(f"clips of '{ODD_NAME}' are few", SignloomWarning, stacklevel=1)
+        return {}, ()
+
+    monkeypatch.setattr("signloom.pipelines.info.describe", remark)
+    code, err = say("info", tmp_path, "--json")
+    assert code == 0
+    assert "note: clips of 'odd\\x1b[31m" in err
+
+
+def test_a_full_disk_behind_the_standard_output_is_told(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr("signloom.pipelines.info.describe", lambda *_: ({}, ()))
+    full = open("/dev/full", "w")  # noqa: SIM115 - closing it fails as well
+    monkeypatch.setattr(sys, "stdout", full)
+    code = cli.main(["info", str(tmp_path), "--json"])
+    monkeypatch.undo()
+    with suppress(OSError):
+        full.close()
+    assert code == 4
+    assert "error: the disk is full" in capfd.readouterr().err
+
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "v1"
+
+
+def test_a_sign_is_named_in_a_file_whose_name_is_no_utf8(capfd, tmp_path):
+    odd = tmp_path / "clip \udcff.mp4"
+    shutil.copy(FIXTURES / "clip.mp4", odd)
+    run = FIXTURES / "trained" / "rgb"
+    assert cli.main(["predict", str(run), str(odd), "--workers", "0", "--json"]) == 0
+    row = json.loads(capfd.readouterr().out)
+    assert row["file"] == str(odd)
+    assert row["label"] in ("BALU", "CORO")
+    assert cli.main(["predict", str(run), str(odd), "--workers", "0"]) == 0
+    assert f"{tmp_path}/clip \\udcff.mp4: {row['label']}" in capfd.readouterr().out
+
+
+def test_a_locked_cache_is_told_whatever_failed_in_it_before(say, tmp_path):
+    """It answered with the failures of the call before, or with a traceback."""
+    run, cache = FIXTURES / "trained" / "rgb", tmp_path / "cache"
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    words = ("predict", run, tmp_path / "broken.mp4", "--workers", 0, "--cache", cache)
+    assert cli.main([str(word) for word in words]) == 1
+    with folder_lock(cache):
+        code, err = say("predict", run, FIXTURES / "clip.mp4", "--workers", 0, "--cache", cache)
+    assert code == 2
+    assert f"'{cache}' is being written by another signloom process" in err

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     )
     failed = [o for o in outcomes if not o.ok]
     for note in pose_notes({o.id: (o.value or {}).get("pose_found", {}) for o in outcomes}):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     if args.json:
         for o in outcomes:
             row = {"error": o.message, "reason": o.reason}
@@ -127,7 +127,7 @@ def _one_file(args: argparse.Namespace, generator, manifest, settings, model_has
             raise MediaError(str(failed[record.id].message), str(failed[record.id].reason))
         about = generate_file(generator, record, args.out, settings, model_hash=model_hash, quiet=args.json)
     for note in pose_notes({record.id: about.pop("pose_found", {})}):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     if args.json:
         say(json_line({"id": record.id, "video": str(args.out), **about}))
     else:

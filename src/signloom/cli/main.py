@@ -6,14 +6,17 @@ import argparse
 import io
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
 import signloom
+from signloom.cli.say import say
 from signloom.errors import InputError, MachineError, SignloomError, SignloomWarning
 from signloom.runtime.machine import cannot_use, machine_fault
-from signloom.runtime.text import plain
 
 VERBS = {
     "demo": "the whole tour on a corpus it makes itself, in a few minutes",
@@ -40,7 +43,7 @@ examples:
   signloom predict runs/mine/model new_clip.mp4
 
 `signloom VERB --help` explains a verb. Exit codes: 0 done, 1 failed, 2 bad input, 3 done but some clips failed,
-4 stopped by the machine (a full disk, say)."""
+4 stopped by the machine (a full disk, say), 130 stopped with Ctrl-C."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,9 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names that are not UTF-8, terminals that are not
     try:
         options = parser.parse_args(arguments)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _faults_told_once():
             _print_as_notes()
-            return module.run(options)
+            code = module.run(options)
+        sys.stdout.flush()  # here, where it can still be told that nobody reads it or that the disk is full
+        return code
     except BrokenPipeError:  # `signloom … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -88,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         told = _told(error)
         if told is None:
             raise
-        print(f"error: {plain(str(told), keep=chr(10))}", file=sys.stderr)
+        say(f"error: {told}", file=sys.stderr)
         return told.exit_code
 
 
@@ -111,6 +116,22 @@ def _told(error: Exception) -> SignloomError | None:
     return None
 
 
+@contextmanager
+def _faults_told_once() -> Iterator[None]:
+    """A thread that ends on a full disk prints no traceback: whoever waits for it raises the same."""
+    as_ever = threading.excepthook
+
+    def show(ended) -> None:
+        if machine_fault(ended.exc_value) is None:
+            as_ever(ended)
+
+    threading.excepthook = show
+    try:
+        yield
+    finally:
+        threading.excepthook = as_ever
+
+
 def _print_as_notes() -> None:
     """Print our warnings as a line, once each, and those of others as ever."""
     as_ever = warnings.showwarning
@@ -118,7 +139,7 @@ def _print_as_notes() -> None:
     def show(message, category, *where, **more) -> None:
         if issubclass(category, SignloomWarning):
             if os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
-                print(f"note: {message}", file=sys.stderr)
+                say(f"note: {message}", file=sys.stderr)
         else:
             as_ever(message, category, *where, **more)
 

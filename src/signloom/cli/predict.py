@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             quiet=args.json or len(paths) == 1,
         )
     for note in pose_notes({o.id: (o.value or {}).get("extra", {}).get("pose_found", {}) for o in outcomes}):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     rows = {}
     if scores is not None:
         for record, p_K in zip(scores.records, scores.probabilities_NK):

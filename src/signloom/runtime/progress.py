@@ -6,12 +6,14 @@ import sys
 import time
 from typing import Any
 
+from signloom.runtime.text import plain
+
 
 class Progress:
     """A bar with rate and ETA on a terminal; a line every ten seconds elsewhere (logs, CI). Writes to stderr."""
 
     def __init__(self, title: str, total: int, done: int = 0, *, unit: str = "clips", quiet: bool = False):
-        self.title, self.total, self.done, self.unit = title, total, done, unit
+        self.title, self.total, self.done, self.unit = plain(title), total, done, unit
         self.quiet = quiet
         self.failed = 0
         self._already = done
@@ -26,10 +28,10 @@ class Progress:
             from rich.progress import Progress as Bar
 
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),  # a signer may be called "[x]"
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
@@ -45,7 +47,7 @@ class Progress:
         """Count one more; ``failed`` is shown beside the bar."""
         self.done += 1
         self.failed += failed
-        note = " ".join(filter(None, [f"{self.failed} failed" if self.failed else "", note]))
+        note = " ".join(filter(None, [f"{self.failed} failed" if self.failed else "", plain(note)]))
         if self._bar is not None:
             self._bar.update(self._id, completed=self.done, note=note)
         elif not self.quiet and time.monotonic() - self._said > 10:
