@@ -161,6 +161,10 @@ def test_an_export_that_paints_otherwise_is_refused_and_leaves_no_file(tmp_path,
     with pytest.raises(SignloomError, match="apart from PyTorch's"):
         export(model, 64, tmp_path / "generator.onnx")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "generator.onnx").write_text("an earlier one")
+    with pytest.raises(SignloomError, match="apart from PyTorch's"):
+        export(model, 64, tmp_path / "generator.onnx")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["an earlier one"]
 
 
 # --- ours ---------------------------------------------------------------------------------------------------------
