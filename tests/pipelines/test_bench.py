@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 
@@ -12,7 +13,7 @@ import torch
 from signloom.data.batch import Batch
 from signloom.pipelines.bench import GROUPS
 from signloom.pipelines.bench.machine import describe_machine
-from signloom.pipelines.bench.measure import Measure, ratio_of, timed
+from signloom.pipelines.bench.measure import Bench, Measure, ratio_of, timed
 from signloom.pipelines.bench.networks import as_signloom, plain
 from signloom.pipelines.bench.training_step import TrainingStep
 from signloom.tasks.recognise.recipes import rgb
@@ -141,8 +142,20 @@ def test_a_busy_core_is_busy_while_something_is_measured_and_the_environment_is_
     assert (os.environ["OMP_NUM_THREADS"], os.environ.get("OMP_WAIT_POLICY")) == ("3", None)
 
 
-def test_longer_beside_a_busy_core_is_the_time_there_by_the_time_alone():
-    from signloom.pipelines.bench.busy import _slower
+def test_longer_beside_a_busy_core_is_the_time_there_by_the_time_alone(monkeypatch, tmp_path):
+    from signloom.pipelines.bench import busy
 
-    row = _slower(Measure("busy", "b", "s", (3.0, 4.0, 8.0)), Measure("busy", "a", "s", (2.0, 2.0, 5.0)))
-    assert (row["ratio"], row["low"], row["high"]) == (2.0, 1.5, 2.0)
+    beside = []
+
+    @contextmanager
+    def busy_core():
+        beside.append(True)
+        yield
+        beside.pop()
+
+    monkeypatch.setattr(busy, "_busy_core", busy_core)
+    monkeypatch.setattr(busy, "run_signloom", lambda *_: (3.0 if beside else 2.0, ""))
+    rows, ratios = busy.measure_busy(Bench((), 0, (), tmp_path, 2, True))
+    assert {row.median for row in rows if row.name.endswith(", beside")} == {3.0}
+    assert len(rows) == 2 * len(ratios)
+    assert all((r["ratio"], r["low"], r["high"]) == (1.5, 1.5, 1.5) for r in ratios)

@@ -136,9 +136,11 @@ def _about(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _one(args: argparse.Namespace, corpus: Any) -> int:
+    from signloom.runtime.machine import check_out
     from signloom.tasks import load_predictor, task_named
 
     predictor = load_predictor(args.run[0])
+    check_out(args.out or args.run[0], folder=True)
     kind = task_named(predictor.checkpoint.task)
     options: dict[str, Any] = {}
     if args.lpips or args.fid:
@@ -154,11 +156,14 @@ def _one(args: argparse.Namespace, corpus: Any) -> int:
 
 
 def _fused(args: argparse.Namespace, corpus: Any) -> int:
+    from signloom.runtime.machine import check_out
     from signloom.tasks import load_predictor
     from signloom.tasks.recognise.evaluate import evaluation_of
     from signloom.tasks.recognise.fuse import evaluate_fused
 
-    results = evaluate_fused(load_predictor(args.run[0]), _with_split(args, corpus), args.on, about=_about(args))
+    model = load_predictor(args.run[0])
+    check_out(args.out or args.run[0], folder=True)
+    results = evaluate_fused(model, _with_split(args, corpus), args.on, about=_about(args))
     return _tell(args, evaluation_of(results), args.out or args.run[0], f"evaluation-{args.on}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from signloom.pipelines.bench.measure import Bench, Measure, Measured, Ratio, rounds, run_signloom, say
+from signloom.pipelines.bench.measure import Bench, Measure, Measured, ratio_of, rounds, run_signloom, say
 from signloom.runtime.workers import default_workers
 
 # What a process finds set; None: nothing. torch by itself takes every core and lets threads spin while they wait.
@@ -38,20 +38,18 @@ def measure_busy(bench: Bench) -> Measured:
                         took, _ = run_signloom(*words, "--out", out)
                     seconds.setdefault((name, way, busy), []).append(took)
     rows = {key: Measure("busy", _title(*key), "s", tuple(took)) for key, took in seconds.items()}
-    slower = [_slower(rows[name, way, True], rows[name, way, False]) for name in commands for way in WAYS]
-    return list(rows.values()), slower
+    longer = [
+        ratio_of(
+            f"longer beside a busy core: {_title(name, way, False)}", rows[name, way, False], rows[name, way, True]
+        )
+        for name in commands
+        for way in WAYS
+    ]
+    return list(rows.values()), longer
 
 
 def _title(name: str, way: str, busy: bool) -> str:
     return f"{name}, {way}" + ", beside" * busy
-
-
-def _slower(beside: Measure, alone: Measure) -> Ratio:
-    """How many times longer a command takes beside a busy core."""
-    per_round = [a / b for a, b in zip(beside.values, alone.values)]
-    middle = beside.median / alone.median
-    name = f"longer beside a busy core: {alone.name}"
-    return {"name": name, "ratio": round(middle, 3), "low": round(min(per_round), 3), "high": round(max(per_round), 3)}
 
 
 def _commands(bench: Bench) -> dict[str, tuple[str | Path, ...]]:
