@@ -53,6 +53,24 @@ def test_a_clip_behind_its_double_is_found_to_overlap_a_third():
     assert sorted(found_in(*records)) == [("content", "b", "a"), ("time", "c", "a")]
 
 
+def timed(name, start_s, end_s, split):
+    return replace(cut(name, 0, None, split=split), start_s=start_s, end_s=end_s)
+
+
+def test_one_stretch_of_seconds_written_in_two_ways_is_the_same_content():
+    a, b = timed("a", None, 2.0, "train"), timed("b", 0.0, 2.0, "test")
+    assert a.range == b.range
+    assert found_in(a, b) == [("content", "a", "b")]
+
+
+def test_seconds_beside_frames_may_be_anywhere():
+    """Also two stretches of seconds, which then cannot be told from each other."""
+    a, b = timed("a", 0, 1.5, "train"), timed("b", 1.0, 2.0, "test")
+    assert found_in(a, b) == [("time", "a", "b")]
+    far = cut("c", 900, 950, split="train")
+    assert ("time", "a", "b") in found_in(a, b, far)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -125,7 +125,7 @@ def _same_cuts(spans: Iterable[Span]) -> Iterator[list[Span]]:
     for span in chosen:
         record = span.record
         alone = record.content is None
-        cut = (span.first, record.id) if alone else (span.first, span.end, record.box_px, record.content)
+        cut = record.id if alone else (record.content, record.range, record.box_px)
         cuts.setdefault(cut, []).append(span)
     yield from cuts.values()
 

@@ -73,8 +73,8 @@ class Record:
 
     @property
     def range(self) -> tuple[Any, ...]:
-        """Which part of its file the clip is: frames, and seconds where it is given so."""
-        return (self.first_frame, self.end_frame, *((self.start_s, self.end_s) if self.timed else ()))
+        """Which part of its file the clip is: frames, and seconds where it is given so; one part is written one way."""
+        return (self.first_frame, self.end_frame, *((self.start_s or 0.0, self.end_s) if self.timed else ()))
 
     @property
     def whole(self) -> bool:

@@ -120,11 +120,16 @@ def media_of(facts: Mapping[str, Facts]) -> Media:
 def _media_notes(facts: Mapping[str, Facts]) -> list[str]:
     media = media_of(facts)
     notes = []
-    for values, what in ((media.fps, "frame rates"), (media.size_px, "picture sizes"), (media.codec, "codecs")):
+    mixed = mixed_note(media.fps)
+    for values, what in (
+        ({} if mixed else media.fps, "frame rates"),
+        (media.size_px, "picture sizes"),
+        (media.codec, "codecs"),
+    ):
         if len(values) > 1:
             some = ", ".join(f"{v} ({n})" for v, n in list(values.items())[:5])
             notes.append(f"{len(values)} {what}: {some}{' …' if len(values) > 5 else ''}")
-    if mixed := mixed_note(media.fps):
+    if mixed:
         notes.append(mixed)
     odd = [(path, f.fps) for path, f in facts.items() if f.fps and not 10 <= f.fps <= 125]
     if odd:
