@@ -216,3 +216,31 @@ def test_every_field_of_a_clip_has_its_check():
 def test_an_id_of_any_bytes_is_made_of_a_name_that_is_no_utf8():
     assert clip_id(["a\udcff"]) != clip_id(["a\udcfe"])
     assert clip_id(["a\udcff"]).encode()
+
+
+def test_a_manifest_cut_at_the_end_of_a_line_is_refused(tmp_path):
+    file = write_manifest(Manifest(tuple(Record(name) for name in "abc"), tmp_path, {"name": "x"}), tmp_path)
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    assert json.loads(lines[0])["clips"] == 3
+    for cut in range(1, len(lines)):
+        file.write_bytes(b"".join(lines[:cut]))
+        said = rf'has {cut - 1} clips, its first line says 3.*write "clips": {cut - 1} in the first line'
+        with pytest.raises(InputError, match=said):
+            read_manifest(tmp_path)
+    file.write_bytes(whole.replace(b'"clips": 3', b'"clips": 2').replace(lines[-1], b""))  # as the message says
+    assert [r.id for r in read_manifest(tmp_path)] == ["a", "b"]
+    file.write_bytes(whole.replace(b'"clips": 3, ', b"").replace(lines[-1], b""))  # as old ones are
+    assert len(read_manifest(tmp_path)) == 2
+    for wrong in ("2.5", "null", "true", "-1", '"3"'):
+        file.write_bytes(whole.replace(b'"clips": 3', f'"clips": {wrong}'.encode()))
+        with pytest.raises(InputError, match=r"line 1: 'clips': got .* expected a whole number"):
+            read_manifest(tmp_path)
+
+
+def test_the_count_of_clips_is_of_the_file_and_not_of_the_corpus(tmp_path):
+    write_manifest(Manifest((Record("a"), Record("b")), tmp_path, {"name": "x"}), tmp_path)
+    corpus = read_manifest(tmp_path)
+    assert corpus.meta == {"name": "x"}
+    write_manifest(corpus.where(lambda r: r.id == "a"), tmp_path / "less")
+    assert len(read_manifest(tmp_path / "less")) == 1

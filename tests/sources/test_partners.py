@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from signloom import media
 from signloom.errors import InputError
 from signloom.sources.pairs import list_pairs
-from signloom.sources.partners import frame_numbers, numbering, partners
+from signloom.sources.partners import frame_numbers, partners
+from signloom.sources.picture_names import numbering
 
 
 def names(folder: str, form: str, numbers) -> list[Path]:

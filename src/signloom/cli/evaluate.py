@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.errors import InputError
     from signloom.runtime.machine import check_out
     from signloom.tasks import task_of_run
-    from signloom.tasks.recognise.fuse import is_crossval, is_fusion
+    from signloom.tasks.recognise.fuse import is_crossval, is_fusion, refuse_occupied
 
     if args.save and not args.fuse:
         raise InputError("--save keeps a fusion; it goes with --fuse")
@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--fuse needs at least two runs; got '{args.run[0]}' and the corpus '{args.corpus}'")
     for folder in (args.out, args.save):
         check_out(folder, folder=True)
+    if args.save:
+        refuse_occupied(args.save)
     corpus = read_manifest(args.corpus)
     tasks = {folder: task_of_run(folder) for folder in args.run}
     others = [folder for folder, task in tasks.items() if task not in (None, "recognise")]

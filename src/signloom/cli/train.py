@@ -68,9 +68,12 @@ tensorboard --logdir runs/a/log"""
 def run(args: argparse.Namespace) -> int:
     from signloom.errors import InputError
     from signloom.tasks import task_of
+    from signloom.tasks.recognise.fuse import is_fusion
     from signloom.training.run import train_run
     from signloom.training.task import Given
 
+    if is_fusion(args.out):
+        raise InputError(f"--out '{args.out}' holds a fusion, whose split a run would overwrite; choose a new folder")
     given = Given(args.weights, args.teacher, args.painter, args.start)
     task = task_of(chosen_recipe(args), given)
     if args.preview_every is not None and not task.has_preview:

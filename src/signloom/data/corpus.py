@@ -12,13 +12,13 @@ import numpy as np
 from signloom.data.leaks import refuse_leaks
 from signloom.data.manifest import Manifest, Record
 from signloom.data.rates import rates_of
-from signloom.errors import InputError, MissingStreamError
+from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.media import DEFAULT_FPS, probe
 from signloom.runtime.hashing import fingerprint_hash
 
 if TYPE_CHECKING:
     from signloom.data.shards import OpenShards, Shard, ShardClip, Shards
-    from signloom.data.stream import Samples, Stream
+    from signloom.data.stream import File, Samples, Stream
 
 Rows = np.ndarray | Sequence[int]
 
@@ -109,6 +109,13 @@ class ClipSequence(Protocol):
         ...
 
 
+def _read_of(clip: str, stream: Stream, file: File, rows: Rows | None, n_frames: int | None) -> Samples:
+    try:
+        return stream.read_of(file, rows, n_frames)
+    except MediaError as error:
+        raise MediaError(f"clip '{clip}', stream '{stream.name}': {error}", error.reason) from error
+
+
 # --- clips in files -----------------------------------------------------------------------------------------------
 
 
@@ -164,7 +171,7 @@ class FileClip:
         if stream.name in self.whole:
             rows = np.arange(self.n_frames) if rows is None else np.asarray(rows)
             return stream.read(file, rows + self.record.first_frame)
-        return stream.read(file, rows)
+        return _read_of(self.id, stream, file, rows, self.record.n_frames)
 
     def key(self, stream: str) -> Any:
         return self.file(stream), self.record.first_frame if stream in self.whole else 0
@@ -296,7 +303,7 @@ class ShardedClip:
         return self.clip.members[stream]
 
     def read(self, stream: Stream, rows: Rows | None = None) -> Samples:
-        return stream.read(self.files.read(self.key(stream.name)), rows)
+        return _read_of(self.id, stream, self.files.read(self.key(stream.name)), rows, self.n_frames)
 
 
 class ShardedClips(Sequence):

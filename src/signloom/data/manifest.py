@@ -1,8 +1,8 @@
 """The corpus on disk: a table of records, one clip each, holding paths and never arrays.
 
-A manifest is a JSON-lines file. Its first line is a header (format version, corpus name, how each stream was
-made); every further line is one :class:`Record`. It is written last and atomically, so that its existence means
-that the corpus is whole.
+A manifest is a JSON-lines file. Its first line is a header (format version, how many clips, corpus name, how each
+stream was made); every further line is one :class:`Record`. It is written last and atomically, so that its existence
+means that the corpus is whole; the count tells a copy that was cut at the end of a line from a whole one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from signloom.runtime.text import json_line, lines_of
 FORMAT = "signloom-manifest"
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.jsonl"
+_OF_THE_FILE = ("format", "version", "clips")
+"""What a header says of the file itself, and not of the corpus."""
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in pixels."""
 
@@ -231,7 +233,13 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
             raise InputError(f"'{file}' line {number}: clip id '{record.id}' stands twice; ids must be unique")
         seen.add(record.id)
         records.append(record)
-    meta = {k: v for k, v in header.items() if k not in ("format", "version")}
+    # Manifests of before 0.1.0 do not count their clips.
+    if header.get("clips", len(records)) != len(records):
+        raise InputError(
+            f"'{file}' has {len(records)} clips, its first line says {header['clips']}: lines are missing, or were put "
+            f'in. Copy it again; if you edited it, write "clips": {len(records)} in the first line'
+        )
+    meta = {k: v for k, v in header.items() if k not in _OF_THE_FILE}
     return Manifest(tuple(records), file.parent, meta)
 
 
@@ -248,7 +256,8 @@ def write_manifest(manifest: Manifest, folder: str | os.PathLike[str]) -> Path:
         raise InputError(f"clip ids must be unique; {len(twice)} stand more than once, first '{twice[0]}'")
     base = folder.resolve()
     old_root = manifest.root.resolve()
-    lines = [json_line({"format": FORMAT, "version": FORMAT_VERSION, **manifest.meta})]
+    about = {k: v for k, v in manifest.meta.items() if k not in _OF_THE_FILE}
+    lines = [json_line({"format": FORMAT, "version": FORMAT_VERSION, "clips": len(manifest), **about})]
     for record in manifest.records:
         streams = {}
         for name, where in sorted(record.streams.items()):

@@ -147,6 +147,7 @@ CLIP: Mapping[str, Check] = {
     "extra": _extra,
 }
 HEADER: Mapping[str, Check] = {
+    "clips": _count,
     "name": _maybe(_text),
     "source": _maybe(_text),
     "streams": _made,

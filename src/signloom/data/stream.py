@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from signloom.media.limits import other_length
+
 Samples = Any
 """What :meth:`Stream.read` gives: an array with time first, or something that is indexed like one (``Joints``)."""
 
@@ -103,6 +105,14 @@ class Stream(Protocol):
     def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> Samples:
         """What is stored, at ``rows`` (None: all). Raises MediaError for what cannot be read."""
         ...
+
+    def read_of(self, file: File, rows: np.ndarray | Sequence[int] | None, n_frames: int | None) -> Samples:
+        """:meth:`read` for a clip of ``n_frames`` (None: not known). Raises MediaError for a file of more, or fewer:
+        its frames would stand beside those of other moments."""
+        samples = self.read(file, rows)
+        if rows is None and n_frames is not None and self.clock == "frames" and len(samples) != n_frames:
+            raise other_length(file, len(samples), n_frames)
+        return samples
 
     def gather(self, samples: Sequence[Any], info: ClipInfo) -> Samples:
         """Samples of a clip as :meth:`read` would give them once they were written (but for lossy compression)."""

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from signloom.errors import MediaError
 from signloom.media.headers import Header, read_header
-from signloom.media.limits import DEFAULT_FPS, PLAUSIBLE_FPS, Limits, fail
+from signloom.media.limits import DEFAULT_FPS, PLAUSIBLE_FPS, Limits, fail, other_length
 from signloom.media.local_files import PICTURE_SUFFIXES, open_regular
 from signloom.media.orientation import exif_chunks
 from signloom.media.pixels import plain
@@ -92,10 +92,13 @@ class Clip:
         self.indexed = header.indexed
         self.orientation = header.orientation
         self.promised_frames: int | None = stream.frames or None
+        self.hidden_frames = 0
         if header.indexed:
             # The index names every frame that is there. Those that an edit list hides are decoded but never shown.
             index = [(entry.pos + entry.size, entry.is_discard) for entry in stream.index_entries]
             self.promised_frames = sum(not hidden for _, hidden in index) or self.promised_frames
+            # FFmpeg marks hidden frames, or leaves them out of its index; the stream counts them all.
+            self.hidden_frames = max(len(index), stream.frames) - (self.promised_frames or 0)
             beyond = sum(end > size for end, _ in index)
             if beyond:
                 self.ends_early = f"cut off: the data of {beyond} of its {len(index)} frames is missing"
@@ -109,6 +112,11 @@ class Clip:
 
     def fail(self, reason: str, what: str) -> MediaError:
         return fail(self.path, reason, what)
+
+    def check_count(self, n_frames: int | None) -> None:
+        """Refuse a file of another number of frames than the clip whose stream it is (None: not known)."""
+        if n_frames is not None and self.promised_frames is not None and self.promised_frames != n_frames:
+            raise other_length(self.path, self.promised_frames, n_frames)
 
     def check_size(self, width: int, height: int) -> None:
         _check_size(self.path, width, height, self.limits)

@@ -92,13 +92,16 @@ def open_flow_writer(
         yield add
 
 
-def read_flow_codes(path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+def read_flow_codes(
+    path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None, *, n_frames: int | None = None
+) -> np.ndarray:
     """The codes of ``rows`` (all, where None): uint8 (T, H, W, 2), 128 = no motion, 1 and 255 = −limit and +limit.
 
     A view whose memory is (T, 2, H, W), so that channels first costs nothing. ``(codes − 128) / 127`` is the flow
-    over its limit. Raises InputError for rows it does not have, MediaError for a file that is no whole flow.
+    over its limit. Raises InputError for rows it does not have, MediaError for a file that is no whole flow, or
+    has another number of frames than ``n_frames``, where that is known.
     """
-    return _read(path, rows)[0]
+    return _read(path, rows, n_frames)[0]
 
 
 def read_flow(path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
@@ -112,8 +115,8 @@ def probe_flow(path: str | os.PathLike[str]) -> FlowInfo:
     return _read(path, [0])[1]
 
 
-def _read(path, rows) -> tuple[np.ndarray, FlowInfo]:
-    planes, header = read_planes(path, rows)
+def _read(path, rows, n_frames: int | None = None) -> tuple[np.ndarray, FlowInfo]:
+    planes, header = read_planes(path, rows, n_frames=n_frames)
     try:
         about = json.loads(header.metadata[_KEY])
         version, limit, units = about["version"], float(about["limit"]), str(about["units"])

@@ -43,6 +43,11 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+def other_length(path: str | os.PathLike[str], n: int, n_frames: int) -> MediaError:
+    """What is raised for a stored stream of ``n`` frames of a clip that has ``n_frames``."""
+    return fail(path, "bad-header", f"it has {n} frames, its clip {n_frames}; delete it and prepare the corpus again")
+
+
 def fail(path, reason: str, what: str) -> MediaError:
     """The MediaError for the file ``path``: ``reason`` is one of :data:`REASONS`, ``what`` says it in words."""
     return MediaError(f"'{os.fspath(path)}': {what}", reason)

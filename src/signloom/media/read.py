@@ -17,7 +17,7 @@ import numpy as np
 from signloom.errors import InputError
 from signloom.media.clip import Clip, open_clip
 from signloom.media.folders import picture_of_folder
-from signloom.media.limits import DEFAULT_FPS, DEFAULT_LIMITS, Limits, fail
+from signloom.media.limits import DEFAULT_FPS, DEFAULT_LIMITS, Limits, fail, other_length
 from signloom.media.local_files import list_pictures
 from signloom.media.pixels import Look, plane_samples
 from signloom.media.recording import Recording, VideoInfo, check_range
@@ -112,18 +112,28 @@ def read_video(
 
 
 def read_frames(
-    path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None, limits: Limits = DEFAULT_LIMITS
+    path: str | os.PathLike[str],
+    rows: Sequence[int] | np.ndarray | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    n_frames: int | None = None,
 ) -> np.ndarray:
     """The frames ``rows`` (all, where None) of a clip as uint8 (T, H, W, 3) RGB: the same as picking from the whole.
 
     Rows may repeat and come in any order. In a file of :func:`write_video` only what is needed is decoded: from the
     last key frame before each row. Others (with B-frames, or no index) are decoded from their start. One thread, for
     loaders that read many clips side by side. Of a folder of pictures only those wanted are opened. Raises InputError
-    for rows the clip does not have, MediaError for a file that cannot be read.
+    for rows the clip does not have, MediaError for a file that cannot be read, or has another number of frames than
+    ``n_frames``, where that is known.
     """
     if rows is None:
-        return read_video(path, limits=limits).frames_THWC
+        frames = read_video(path, limits=limits).frames_THWC
+        if n_frames is not None and len(frames) != n_frames:
+            raise other_length(path, len(frames), n_frames)
+        return frames
     if pictures := list_pictures(path):
+        if n_frames is not None and len(pictures) != n_frames:
+            raise other_length(path, len(pictures), n_frames)
         rows = [int(row) for row in rows]
         if not rows or min(rows) < 0 or max(rows) >= len(pictures):
             wanted = f"rows {min(rows)}–{max(rows)}" if rows else "no rows"
@@ -133,6 +143,7 @@ def read_frames(
             once[row], size = picture_of_folder(pictures[row], size, None, limits)
         return np.stack([once[row] for row in rows])
     with open_clip(path, limits) as clip:
+        clip.check_count(n_frames)
         look: Look | None = None
 
         def picture(frame: Any) -> np.ndarray:
@@ -144,13 +155,22 @@ def read_frames(
 
 
 def read_planes(
-    path: str | os.PathLike[str], rows: Sequence[int] | np.ndarray | None = None, limits: Limits = DEFAULT_LIMITS
+    path: str | os.PathLike[str],
+    rows: Sequence[int] | np.ndarray | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    n_frames: int | None = None,
 ) -> tuple[np.ndarray, VideoInfo]:
     """The samples of ``rows`` (all, where None) as stored, first plane only: uint8 (T, H, W), and the header.
 
-    For what :func:`open_lossless_writer` wrote; rows and errors as in :func:`read_frames`.
+    For what :func:`open_lossless_writer` wrote; rows, ``n_frames`` and errors as in :func:`read_frames`.
     """
     with open_clip(path, limits) as clip:
+        clip.check_count(n_frames)
+        if clip.hidden_frames:  # no such file was written with an edit list that hides any
+            held = clip.hidden_frames + (clip.promised_frames or 0)
+            what = f"the header hides {clip.hidden_frames} of its {held} frames, so it was changed since it was written"
+            raise clip.fail("bad-header", what)
 
         def samples(frame: Any) -> np.ndarray:
             if frame.format.name not in ("gray", "yuv420p", "yuv444p"):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from signloom.errors import InputError
 from signloom.media import list_pictures
-from signloom.sources.partners import frame_numbers, numbering, partners
+from signloom.sources.partners import frame_numbers, partners
+from signloom.sources.picture_names import odd_names
 from signloom.sources.spelling import Finder
 
 LAYOUTS = ("auto", "photo-left", "photo-right", "folders")
@@ -95,8 +96,7 @@ def _two_folders(root: Path, skeleton: Path, photo: Path, pair: str) -> PairList
 
 
 def _notes(folders: Sequence[Sequence[Path]]) -> tuple[str, ...]:
-    told = ((pictures[0].parent, numbering(pictures)) for pictures in folders)
-    return tuple(f"'{folder}': {what}" for folder, what in told if what)
+    return tuple(f"'{pictures[0].parent}': {what}" for pictures in folders for what in odd_names(pictures))
 
 
 def _places(folders: list[list[Pair]]) -> list[tuple[Pair, ...]]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from signloom.errors import InputError
@@ -160,27 +158,3 @@ def _twice(pictures: Sequence[Path]) -> str | None:
 
 def _counted(pictures: Sequence[Path]) -> str:
     return f"'{pictures[0].parent}' has {len(pictures)}, from '{pictures[0].name}' to '{pictures[-1].name}'"
-
-
-def numbering(pictures: Sequence[Path]) -> str | None:
-    """What is odd about how the names of a folder count: numbers left out, or there twice. None: nothing is.
-
-    Frames at an even step (every fifth) count as left out by nobody.
-    """
-    found = [(re.findall(r"\d+", path.stem) or [""])[-1] for path in pictures]
-    if len(pictures) < 3 or not all(found):
-        return None
-    counts = Counter((re.sub(r"\d+(\D*)$", r"#\1", path.stem.casefold()), int(n)) for path, n in zip(pictures, found))
-    twice = sorted(number for (_, number), n in counts.items() if n > 1)
-    if twice:
-        return f"number {twice[0]} is there twice" + (f", as are {len(twice) - 1} more" if len(twice) > 1 else "")
-    if len({form for form, _ in counts}) > 1:
-        return None
-    numbers = sorted(number for _, number in counts)
-    steps = Counter(b - a for a, b in pairwise(numbers))
-    usual = steps.most_common(1)[0][0]
-    gaps = [(a, b) for a, b in pairwise(numbers) if b - a != usual]
-    if not gaps or len(gaps) > len(numbers) // 4:  # numbers that count something else
-        return None
-    left_out = sum((b - a) // usual - 1 for a, b in gaps)
-    return f"of the numbers {numbers[0]} to {numbers[-1]}, {left_out} are left out, first after {gaps[0][0]}"

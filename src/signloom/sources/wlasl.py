@@ -15,8 +15,7 @@ ymin, xmax, ymax) in pixels of the video's own size; leave them out (``boxes=no`
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,16 @@ from typing import Any
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError
 from signloom.runtime.text import lines_of
-from signloom.sources.listing import Wanted, as_bool, present, split_name
+from signloom.sources.listing import Wanted, as_bool, present
 from signloom.sources.ranges import fps_of
 from signloom.sources.tables import read_text
+from signloom.sources.wlasl_lists import instances_of_glosses, instances_of_subset
 from signloom.sources.wlasl_videos import Videos, stem_of
 
-RANGE_FPS = 25.0
 PUBLISHED = {
     "nslt_100": {"train": 1442, "val": 338, "test": 258},
     "nslt_300": {"train": 3549, "val": 901, "test": 668},
 }
-_YOUTUBE = re.compile(r"(?:youtube\.com/(?:watch\?(?:.*&)?v=|embed/|v/)|youtu\.be/)([\w-]{11})")
 
 
 def read_wlasl(
@@ -125,9 +123,9 @@ def _entries(root: Path, file: Path, classes: str | Path | None, glosses: int | 
     except (ValueError, RecursionError) as error:
         raise error if isinstance(error, InputError) else InputError(f"'{file}' is not JSON: {error}") from error
     if isinstance(content, list):
-        entries = list(_from_glosses(file, content))
+        entries = list(instances_of_glosses(file, content))
     elif isinstance(content, dict):
-        entries = list(_from_nslt(file, content, _class_names(root, file, classes)))
+        entries = list(instances_of_subset(file, content, _class_names(root, file, classes)))
     else:
         raise InputError(f"'{file}': wanted a list of glosses or a table of videos, got {type(content).__name__}")
     if not entries:
@@ -192,91 +190,6 @@ def _record(entry: Mapping[str, Any], is_cut: bool, with_boxes: bool, rate: floa
     if rate is None:
         return replace(record, first_frame=first, end_frame=end)
     return replace(record, start_s=first / rate if first else None, end_s=None if end is None else end / rate)
-
-
-def _range(start: int, last: int, where: str) -> tuple[int, int | None]:
-    """1-based inclusive to 0-based half-open; a start of 0 is one of 1."""
-    if start < 0 or (last > 0 and last < start):
-        raise InputError(
-            f"{where}: frame_start {start}, frame_end {last}; wanted 1 ≤ start ≤ end, or end −1 for the last"
-        )
-    return max(start - 1, 0), None if last <= 0 else last
-
-
-def _from_glosses(file: Path, content: list[Any]) -> Iterator[dict[str, Any]]:
-    for g, group in enumerate(content):
-        gloss, instances = (group.get(key) if isinstance(group, dict) else None for key in ("gloss", "instances"))
-        if gloss is None or not isinstance(instances, list) or not all(isinstance(i, dict) for i in instances):
-            raise InputError(f"'{file}' entry {g}: wanted {{gloss: a name, instances: a list of tables}}")
-        gloss = str(gloss)
-        for i, item in enumerate(instances):
-            where = f"'{file}' gloss '{gloss}' instance {i}"
-            try:
-                video_id = _text(item["video_id"]) or ""
-                found = _YOUTUBE.search(str(item.get("url", "")))
-                box = item.get("bbox")
-                yield {
-                    "video_id": video_id,
-                    "class": g,
-                    "label": gloss,
-                    "signer": _text(item.get("signer_id")),
-                    "split": split_name(str(item["split"]), where),
-                    "youtube": found.group(1) if found else None,
-                    "source": found.group(1) if found else None,
-                    "range": _range(int(item.get("frame_start", 1)), int(item.get("frame_end", -1)), where),
-                    "from_zero": int(item.get("frame_start", 1)) == 0,
-                    "fps": fps_of(str(item["fps"]), where) if item.get("fps") is not None else RANGE_FPS,
-                    "has_fps": item.get("fps") is not None,
-                    "box": _box(box, where) if box is not None else None,
-                    "extra": {k: item[k] for k in ("variation_id", "instance_id", "source", "url") if k in item},
-                }
-            except (TypeError, KeyError) as error:
-                raise InputError(f"{where}: missing {error}") from error
-            except (ValueError, OverflowError) as error:
-                raise error if isinstance(error, InputError) else InputError(f"{where}: {error}") from error
-
-
-def _from_nslt(file: Path, content: dict[str, Any], names: Mapping[int, str]) -> Iterator[dict[str, Any]]:
-    for video_id, item in content.items():
-        where = f"'{file}' video '{video_id}'"
-        try:
-            number, start, last = (int(v) for v in item["action"])
-            split = split_name(str(item["subset"]), where)
-        except (TypeError, KeyError, ValueError, OverflowError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{where}: wanted {{subset, action: [class, start, end]}}, got {item}") from error
-        if names and number not in names:
-            raise InputError(f"{where}: class {number} is not in the class list")
-        yield {
-            "video_id": video_id,
-            "class": number,
-            "label": names[number] if names else f"{number:04d}",
-            "signer": None,
-            "split": split,
-            "youtube": None,
-            "source": None,
-            "range": _range(start, last, where),
-            "from_zero": start == 0,
-            "fps": RANGE_FPS,
-            "has_fps": False,
-            "box": None,
-            "extra": {"class": number},
-        }
-
-
-def _box(box: Any, where: str) -> tuple[float, float, float, float]:
-    if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
-        raise InputError(f"{where}: bbox {box}; wanted [xmin, ymin, xmax, ymax]")
-    x0, y0, x1, y1 = (float(v) for v in box)
-    return x0, y0, x1, y1
-
-
-def _text(value: Any) -> str | None:
-    """A name that may have become a number on its way through a table program; None where there is none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return None if value is None or str(value) in ("", "-1") else str(value)
 
 
 def _class_names(root: Path, file: Path, classes: str | Path | None) -> dict[int, str]:

@@ -299,6 +299,9 @@ class FlowStream(Stream):
         """Codes, uint8 (T, H, W, 2)."""
         return media.read_flow_codes(file, rows)
 
+    def read_of(self, file: File, rows: np.ndarray | Sequence[int] | None, n_frames: int | None) -> np.ndarray:
+        return media.read_flow_codes(file, rows, n_frames=n_frames)
+
 
 class _Measuring:
     """``shoulders`` is the shoulder width as a share of the picture's."""

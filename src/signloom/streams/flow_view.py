@@ -50,6 +50,9 @@ class FlowViewStream(Stream):
         """uint8 (T, H, W, 3) RGB."""
         return media.read_frames(file, rows)
 
+    def read_of(self, file: File, rows: np.ndarray | Sequence[int] | None, n_frames: int | None) -> np.ndarray:
+        return media.read_frames(file, rows, n_frames=n_frames)
+
 
 class _Colouring:
     def __init__(self, limit_px: float, full_px: float):

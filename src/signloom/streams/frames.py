@@ -35,6 +35,9 @@ class H264Stream(Stream):
         """uint8 (T, H, W, 3) RGB."""
         return media.read_frames(file, rows)
 
+    def read_of(self, file: File, rows: np.ndarray | Sequence[int] | None, n_frames: int | None) -> np.ndarray:
+        return media.read_frames(file, rows, n_frames=n_frames)
+
 
 @dataclass(frozen=True)
 class FramesStream(H264Stream):

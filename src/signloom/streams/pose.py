@@ -254,6 +254,10 @@ class PoseStream(Stream):
         joints = joints_of(media.read_pose(file))
         return joints if rows is None else joints[rows]
 
+    def read_of(self, file: File, rows: np.ndarray | Sequence[int] | None, n_frames: int | None) -> Joints:
+        joints = super().read_of(file, None, n_frames)
+        return joints if rows is None else joints[rows]
+
     def gather(self, samples: Sequence[np.ndarray], info: ClipInfo) -> Joints:
         return joints_of(self._pose(samples, info))
 

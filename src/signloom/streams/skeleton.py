@@ -50,3 +50,6 @@ class SkeletonStream(Stream):
     def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """uint8 (T, H, W, 3) RGB."""
         return media.read_frames(file, rows)
+
+    def read_of(self, file: File, rows: np.ndarray | Sequence[int] | None, n_frames: int | None) -> np.ndarray:
+        return media.read_frames(file, rows, n_frames=n_frames)

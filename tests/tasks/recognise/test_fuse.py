@@ -237,6 +237,28 @@ def test_runs_that_know_different_labels_are_fused_over_all_of_them(runs, split_
     assert np.isfinite(fused.logits_NK).all()
 
 
+def test_a_fusion_is_never_saved_over_a_run(mine, split_corpus, pose_corpus, tmp_path, signloom):
+    command = ("evaluate", mine / "a", mine / "b", pose_corpus, "--fuse", "--no-clips", "--save")
+    before = {p: p.read_bytes() for p in mine.rglob("*") if p.is_file()}
+    for folder, held in ((mine / "a", "a run"), (mine / "a" / "checkpoint", "a checkpoint"), (pose_corpus, "a corpus")):
+        code, _, err = signloom(*command, folder)
+        assert code == 2
+        assert f"--save '{folder}' holds {held}" in err
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / "state.pt").write_text("")
+    with pytest.raises(InputError, match="holds an unfinished run"):
+        fuse.save_fusion(fuse.fit_runs(fuse.open_runs([mine / "a", mine / "b"]), split_corpus), killed)
+    kept = {p: p.read_bytes() for p in mine.rglob("*") if p.is_file() and not p.name.startswith("scores-")}
+    assert kept.items() <= before.items()
+    fusion = tmp_path / "fusion"
+    fusion.mkdir()
+    (fusion / "fusion.json").write_text("{}")
+    code, _, err = signloom("train", pose_corpus, "--out", fusion)  # nor a run over a fusion
+    assert code == 2
+    assert "holds a fusion" in err
+
+
 def test_a_saved_fusion_is_refused_when_a_run_has_changed_or_the_file_is_broken(mine, split_corpus, tmp_path):
     opened = fuse.open_runs([mine / "a", mine / "b"])
     folder = fuse.save_fusion(fuse.fit_runs(opened, split_corpus), mine / "both")

@@ -14,10 +14,11 @@ import numpy as np
 
 from signloom.data.skeleton import joints_of
 from signloom.errors import InputError, MediaError
-from signloom.media import Limits, VideoInfo, content_hash, cut_at, frame_times, probe_pose, read_pose
+from signloom.media import Limits, VideoInfo, content_hash, cut_at, frame_times, list_pictures, probe_pose, read_pose
 from signloom.media.headers import read_header
 from signloom.media.recording import Recording
 from signloom.sources.dgs_landmarks import landmarks_to_pose
+from signloom.sources.picture_names import odd_names
 from signloom.streams.pose_cleaning import clean_pose
 
 if TYPE_CHECKING:
@@ -164,7 +165,9 @@ def _examine_recording(
     parts = [(first, _within(end, info.n_frames)) for first, end in parts if first < (info.n_frames or first + 1)]
     for part in parts:
         recording.info(*part)
-    if os.path.isfile(path):
+    if pictures := list_pictures(path):
+        found += [("numbering", f"'{path}': {what}") for what in odd_names(pictures)]
+    elif os.path.isfile(path):
         with open(path, "rb") as file:
             kind = read_header(file, path).kind
         suffix = os.path.splitext(path)[1].lower()

@@ -32,6 +32,8 @@ KINDS = {
     "decode-error": "damaged data",
     "lying": "the container's claims are not what decoding gives",
     "extension": "the name's suffix is not what the content is",
+    "numbering": "pictures of a clip of which one seems to be missing, there twice or a stranger",
+    "length": "a video and a pose that go together by name, and not by length or rate",
     "range": "a frame range that does not fit the video",
     "duplicate": "the same content more than once",
     "unlabelled": "no label, where others have one",

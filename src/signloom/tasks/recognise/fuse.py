@@ -556,8 +556,10 @@ def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
     """Write ``fusion.json`` (weights, and where the runs are, relative to it) and the runs' ``split.json``.
 
     The runs stay where they are: the folder goes with them, and is refused when one of them has changed since.
+    Raises InputError where ``folder`` holds something else already.
     """
     folder = Path(folder)
+    refuse_occupied(folder)
     split_file = model.runs[0].folder / "split.json"
     if split_file.exists():
         write_split(read_split(split_file), folder / "split.json")
@@ -586,6 +588,29 @@ def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
         },
     )
     return folder
+
+
+_OTHERS = {
+    "checkpoint": "a run",
+    "config.json": "a checkpoint",
+    "run.json": "a run",
+    "state.pt": "an unfinished run",
+    "manifest.jsonl": "a corpus",
+    "shards.json": "shards",
+}
+"""What stands in a folder that no fusion may be written into, by the file that tells it."""
+
+
+def refuse_occupied(folder: str | os.PathLike[str]) -> None:
+    """Raise InputError where ``folder`` holds a run, a corpus or else that a fusion's files would overwrite."""
+    folder = Path(folder)
+    if is_fusion(folder):
+        return
+    held = next((what for name, what in _OTHERS.items() if (folder / name).exists()), None)
+    if held is None and is_crossval(folder):
+        held = "a cross-validation"
+    if held:
+        raise InputError(f"--save '{folder}' holds {held}, whose files a fusion would overwrite; choose a new folder")
 
 
 def load_fusion(folder: str | os.PathLike[str]) -> FusedRecogniser:
