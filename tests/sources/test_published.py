@@ -133,10 +133,13 @@ def test_bad_entries_are_named(tree, change, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('[{"gloss": "book", "instances": null}]', "entry 0: wanted {gloss: a name, instances: a list"),
-        ('[{"gloss": null, "instances": []}]', "entry 0: wanted {gloss"),
-        ('[{"gloss": "book", "instances": ["00001"]}]', "entry 0: wanted {gloss"),
-        ('{"00001": {"subset": "train", "action": [0, Infinity, 9]}}', "video '00001': wanted {subset, action"),
+        ('[{"gloss": "book", "instances": null}]', "gloss 'book': 'instances' is None; wanted a list"),
+        ('[{"gloss": null, "instances": []}]', "entry 0: 'gloss' is None; wanted text"),
+        ('[{"gloss": "book", "instances": ["00001"]}]', "instance 0: got '00001', wanted {video_id"),
+        (
+            '{"00001": {"subset": "train", "action": [0, Infinity, 9]}}',
+            r"video '00001': 'action' is .* wanted \[class, start, end\]",
+        ),
         ("[" * 100_000, "is not JSON"),
         (f'[{{"gloss": {"1" * 5000}}}]', "is not JSON"),
     ],

@@ -14,10 +14,12 @@ from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
 from signloom.data.stream import Stream
 from signloom.errors import InputError, NothingPreparedError
+from signloom.pipelines.partnered import apart_notes, nearly_partners
 from signloom.runtime import once
 from signloom.runtime.hashing import file_stamp, fingerprint_hash
 from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Job, Outcome, map_clips
+from signloom.sources.picture_names import odd_folders
 from signloom.streams import STREAMS, makeable, part_of, parts_to_ask_for, recordings, stream_type, streams_named
 from signloom.streams.clips import prepare_clip, start_of
 from signloom.streams.pose_cleaning import pose_notes
@@ -140,7 +142,9 @@ def prepare_corpus(
             failures,
         )
     meta = {k: v for k, v in manifest.meta.items() if k not in ("streams", "failed")}
-    if told := pose_notes({r.id: r.extra["pose_found"] for r in records if "pose_found" in r.extra}):
+    videos = {r.id: manifest.root / r.streams["video"] for r in manifest if "video" in r.streams}
+    told = pose_notes({r.id: r.extra["pose_found"] for r in records if "pose_found" in r.extra})
+    if told := [*told, *odd_folders(videos), *apart_notes(manifest, records), *nearly_partners(manifest)]:
         meta["notes"] = [*(n for n in meta.get("notes", ()) if n not in told), *told]
     if earlier is not None:
         records, streams = _with_earlier(records, streams, earlier)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from signloom.media import list_pictures
 
+_NAMED = 10  # folders
 _ALIKE = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
@@ -46,8 +47,12 @@ def odd_folders(folders: Mapping[str, str | os.PathLike[str]]) -> list[str]:
 
     A file costs one look at what it is.
     """
-    found = {clip: odd_names(list_pictures(path)) for clip, path in folders.items() if os.path.isdir(path)}
-    return [f"clip '{clip}': in '{folders[clip]}' {'; '.join(what)}" for clip, what in found.items() if what]
+    told = {clip: odd_names(list_pictures(path)) for clip, path in folders.items() if os.path.isdir(path)}
+    notes = [f"clip '{clip}': in '{folders[clip]}' {'; '.join(what)}" for clip, what in told.items() if what]
+    more = len(notes) - _NAMED
+    return [*notes[:_NAMED], f"{more} more folders of pictures are named oddly; signloom doctor names them"][
+        : len(notes)
+    ]
 
 
 def _padding(pictures: Sequence[Path]) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from signloom.data.manifest import Manifest, Record
 from signloom.data.rates import mixed_note
 from signloom.pipelines.doctor.one_file import Facts
+from signloom.pipelines.partnered import nearly_partners
 from signloom.streams.pose_cleaning import pose_notes
 
 
@@ -34,6 +35,7 @@ def notes_of(
     """What is worth knowing beside what reading has ``said``; ``shown`` are the facts of the main stream."""
     return [
         *_skipped_notes(manifest),
+        *nearly_partners(manifest),
         *_label_notes(manifest),
         *_signer_notes(manifest),
         *_media_notes(shown),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -12,6 +13,7 @@ from typing import Any
 from signloom.data.leaks import show_the_same
 from signloom.data.manifest import Manifest, Record
 from signloom.pipelines.doctor.one_file import Facts
+from signloom.pipelines.partnered import apart, brought_together
 
 KINDS = {
     "missing": "listed, but not there",
@@ -66,6 +68,7 @@ def problems_of(manifest: Manifest, files: Mapping[str, Sequence[Record]], facts
     return [
         *_reading_problems(manifest),
         *_range_problems(files, facts),
+        *_apart(manifest, facts),
         *_duplicates(files, facts),
         *_nearly_the_same(files, facts),
         *_unlabelled(manifest),
@@ -94,6 +97,19 @@ def _range_problems(files: Mapping[str, Sequence[Record]], facts: Mapping[str, F
         for record in files[path]:
             if record.range != (0, None) and (wrong := _wrong_range(record, path, found)) is not None:
                 problems.append(Problem("range", path, (record.id,), f"clip '{record.id}': {wrong}"))
+    return problems
+
+
+def _apart(manifest: Manifest, facts: Mapping[str, Facts]) -> list[Problem]:
+    """Videos and poses of one name that are not of one length or rate."""
+    problems = []
+    for record in brought_together(manifest):
+        video, pose = (facts.get(os.path.join(manifest.root, record.streams[s])) for s in ("video", "pose"))
+        if video and pose and video.frames and pose.frames:
+            what = apart(video.frames, video.fps, pose.frames, pose.fps)
+            if what:
+                path = os.path.join(manifest.root, record.streams["pose"])
+                problems.append(Problem("length", path, (record.id,), f"clip '{record.id}': {what}"))
     return problems
 
 
