@@ -282,12 +282,13 @@ def collect_files(arguments: Sequence[str]) -> list[Path]:
     """
     import glob
 
-    suffixes = {*MEDIA_SUFFIXES, ".pose"}
     found: list[Path] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
+            some = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and not p.name.startswith(".")
+            )
         elif path.exists() or path.is_symlink():
             some = [path]
         elif (spelled := Finder(Path()).find(argument)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,11 +60,7 @@ class Finder:
                 f"{len(self.composed)} names are written in another Unicode form than the list's, and were found"
             )
         if self.padded:
-            first, file = next(iter(self.padded.items()))
-            notes.append(
-                f"{len(self.padded)} names lost their leading zeros, as when a list goes through a table program: "
-                f"'{first}' is taken for '{file}'. --option spelling=exact takes names as they are"
-            )
+            notes.append(lost_zeros(self.padded, "names"))
         return notes
 
     def _by_form(self, folder: str) -> dict[str, list[str]]:
@@ -84,6 +81,15 @@ class Finder:
                         numbers[number].append(name)
             self._zeros[folder] = numbers
         return self._zeros[folder]
+
+
+def lost_zeros(found: Mapping[str, str], what: str) -> str:
+    """The note on numbers that were found with leading zeros, by what the list has (names, ids)."""
+    listed, there = next(iter(found.items()))
+    return (
+        f"{len(found)} {what} of the list lost their leading zeros, as in a table program: '{listed}' is taken for "
+        f"'{there}'. --option spelling=exact takes them as they are"
+    )
 
 
 def without_zeros(stem: str) -> str | None:

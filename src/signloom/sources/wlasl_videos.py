@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from signloom.sources.listing import VIDEO_SUFFIXES, list_media
-from signloom.sources.spelling import nfc, without_zeros
+from signloom.sources.spelling import lost_zeros, nfc, without_zeros
 
 
 class Videos:
@@ -64,11 +64,7 @@ class Videos:
                 f"'{paths[1]}'"
             )
         if self._padded:
-            lost, stem = next(iter(self._padded.items()))
-            notes.append(
-                f"{len(self._padded)} ids of the list lost their leading zeros, as in a table program: '{lost}' is "
-                f"taken for '{stem}'. --option spelling=exact takes ids as they are"
-            )
+            notes.append(lost_zeros(self._padded, "ids"))
         if self._by_title:
             notes.append(
                 f"{len(self._by_title)} videos are found by the site's id behind their title: "
