@@ -122,8 +122,9 @@ def _with_split(args: argparse.Namespace, corpus: Any) -> Any:
     from dataclasses import replace
 
     from signloom.data.splits import apply_split, choose_split, read_split
+    from signloom.training.checkpoint import run_folder
 
-    own = args.run[0] / "split.json"
+    own = run_folder(args.run[0]) / "split.json"
     if args.split == "all":
         about = {**corpus.meta, "split": {"scheme": "all"}}
         return replace(corpus, records=tuple(replace(r, split=args.on) for r in corpus), meta=about)

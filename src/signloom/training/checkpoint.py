@@ -123,9 +123,8 @@ def seen_by(checkpoint: Checkpoint, manifest: Manifest | None = None) -> Seen | 
     own = checkpoint.split.get("hash")
     if manifest is not None and own and own == split_hash_of(manifest):
         return seen_of_split(manifest)
-    for folder in (checkpoint.folder, checkpoint.folder.parent) if checkpoint.folder is not None else ():
-        if (folder / "split.json").exists():
-            return seen_of_names(read_split(folder / "split.json"), manifest)
+    if checkpoint.folder is not None and (file := run_folder(checkpoint.folder) / "split.json").exists():
+        return seen_of_names(read_split(file), manifest)
     return None
 
 
@@ -151,6 +150,12 @@ def checkpoint_folder(folder: str | os.PathLike[str]) -> Path:
     if not (path / "config.json").exists() and (path / "checkpoint" / "config.json").exists():
         return path / "checkpoint"
     return path
+
+
+def run_folder(folder: str | os.PathLike[str]) -> Path:
+    """The run folder that ``folder`` is, or whose ``checkpoint`` it is; a checkpoint elsewhere stands for itself."""
+    path = Path(folder)
+    return path.parent if path.name == "checkpoint" else path
 
 
 def weights_file(folder: str | os.PathLike[str]) -> Path:

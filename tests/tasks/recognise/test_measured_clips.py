@@ -239,6 +239,19 @@ def test_a_run_of_which_only_names_are_left_is_not_said_to_know_nothing(
     assert "Not on record: signers and contents" in text
 
 
+def test_a_checkpoint_in_its_run_is_measured_on_the_runs_split_and_one_elsewhere_knows_no_neighbours_file(
+    pose_corpus, run, tmp_path, signloom
+):
+    words = (pose_corpus, "--no-clips", "--json", "--out", tmp_path / "out")
+    code, text, err = signloom("evaluate", run / "checkpoint", *words)
+    assert code == 0, err
+    assert json.loads(text)["overlap"]["new_signers"] is True
+    bare = shutil.copytree(run / "checkpoint", tmp_path / "bare")
+    (bare / "trained_on.json").unlink()
+    shutil.copy(run / "split.json", tmp_path / "split.json")
+    assert seen_by(load_checkpoint(bare)) is None
+
+
 def test_who_is_held_out_is_read_from_the_assignment_not_from_what_the_file_says(pose_corpus, run, tmp_path):
     own = read_split(run / "split.json")
     corpus = read_manifest(pose_corpus)

@@ -34,7 +34,14 @@ from signloom.runtime.hashing import fingerprint_hash
 from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
 from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels
 from signloom.tasks.recognise.predict import Recogniser, RecogniserSession
-from signloom.training.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint, refuse_overlap, seen_by
+from signloom.training.checkpoint import (
+    Checkpoint,
+    checkpoint_folder,
+    load_checkpoint,
+    refuse_overlap,
+    run_folder,
+    seen_by,
+)
 from signloom.training.task import Prediction
 
 FORMAT = "signloom-fusion"
@@ -248,7 +255,7 @@ def cached_scores(run: Run, manifest: Manifest, split: str) -> Scores | None:
 
 def _cache_file(run: Run, split: str) -> Path | None:
     """Where a run's scores are kept; nowhere for a checkpoint on its own, which is for use and stays as it is."""
-    folder = run.folder.parent if run.folder.name == "checkpoint" else run.folder
+    folder = run_folder(run.folder)
     return folder / f"scores-{split}.npz" if (folder / "run.json").exists() else None
 
 
@@ -560,7 +567,7 @@ def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
     """
     folder = Path(folder)
     refuse_occupied(folder)
-    split_file = model.runs[0].folder / "split.json"
+    split_file = run_folder(model.runs[0].folder) / "split.json"
     if split_file.exists():
         write_split(read_split(split_file), folder / "split.json")
     members = [
