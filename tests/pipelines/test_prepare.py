@@ -23,6 +23,7 @@ from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.sources import read_source
 from signloom.streams import runner
 from signloom.streams.flow import Flow, colour_wheel
+from signloom.streams.flow_view import FULL_PX_S
 from signloom.streams.pose import Finder, HolisticPose
 from signloom.streams.signer_crop import SignerCrop
 from signloom.transforms.geometry import warp_frames
@@ -211,7 +212,7 @@ def test_flow_in_body_units_and_its_view(corpus, tmp_path, monkeypatch):
     assert 0.8 < np.median(ratio) < 3
     assert np.std(ratio) < 0.2 * np.median(ratio)
     view = media.read_video(record.streams["flow_view"]).frames_THWC
-    assert np.abs(view.astype(int) - colour_wheel(body)).mean() < 6
+    assert np.abs(view.astype(int) - colour_wheel(body, FULL_PX_S / record.fps)).mean() < 6
     with pytest.raises(InputError, match="add 'pose' to --streams"):
         Preparation(("flow",), flow=Flow(units="body"))
     with pytest.raises(InputError, match="add 'flow' to --streams"):

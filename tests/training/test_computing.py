@@ -7,9 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from signloom.data.corpus import SplitManifest
+from signloom.data.splits import assign_split
 from signloom.errors import InputError
-from signloom.training import computing
+from signloom.tasks import recipe_named, task_of
+from signloom.training import computing, trainer
 from signloom.training.computing import Computing, computing_of_run, everything, lay_out, measured, own_threads
+from signloom.training.run import train_run
 
 
 class Machine:
@@ -130,3 +134,26 @@ def test_a_damaged_choice_is_named(text, tmp_path):
     (tmp_path / computing.FILE).write_text(text)
     with pytest.raises(InputError, match=rf"'.*{computing.FILE}' is damaged"):
         computing_of_run(tmp_path, everything)
+
+
+def test_trying_leaves_no_trace_in_what_is_learnt(moving_corpus, tmp_path, monkeypatch):
+    corpus = SplitManifest(assign_split(moving_corpus, "signer"))
+    recipe = replace(
+        recipe_named("rgb"), inputs=replace(recipe_named("rgb").inputs, size_px=32, resize_px=32, n_frames=4)
+    )
+    recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=1, batch_size=4))
+    plain = train_run(corpus, task_of(recipe), tmp_path / "plain", quiet=True)
+    tried = []
+
+    def better(trial, a, b, clock, worth, rounds):
+        tried.extend(trial.seconds(choice) for choice in (a, b))
+        return a
+
+    monkeypatch.setattr(computing._Trial, "better", better)
+    monkeypatch.setattr(computing, "SHORT_S", 0.0)
+    monkeypatch.setattr(trainer, "measured", measured)
+    with_trial = train_run(corpus, task_of(recipe), tmp_path / "tried", quiet=True)
+    assert len(tried) == 2
+    assert (tmp_path / "tried" / computing.FILE).is_file()
+    for (name, a), b in zip(plain.model.state_dict().items(), with_trial.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name

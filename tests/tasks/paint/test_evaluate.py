@@ -112,7 +112,7 @@ def test_frames_count_alike_and_clips_are_also_told_apart():
     assert of_clips[0] == pytest.approx(1, abs=1e-5)
     assert value(results, "painted", "full", "ssim") == pytest.approx((2 * of_clips[0] + 6 * of_clips[1]) / 8)
     assert results["n_frames"] == 8
-    assert "over clips" in results["interval"]
+    assert "over 2 clips" in results["interval"]
 
 
 def test_another_distance_is_measured_where_one_is_given():
