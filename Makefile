@@ -15,7 +15,7 @@ demo: $(VENV)/.ready  ## the whole tour on a corpus it makes itself
 
 test: $(VENV)/.ready  ## every test but those that need a GPU
 	$(BIN)/python -m pytest -m "not gpu" --durations=10
-	$(OLDER) $(BIN)/python -m pytest -m "not gpu and not slow" tests/models tests/training tests/pipelines/test_bench.py
+	$(OLDER) $(BIN)/python -m pytest -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
 
 check: $(VENV)/.ready  ## format, lint, types, layers: seconds
 	$(BIN)/ruff format --check src tests $(CAMPAIGNS)

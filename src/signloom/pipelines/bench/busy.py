@@ -56,17 +56,20 @@ def _commands(bench: Bench) -> dict[str, tuple[str | Path, ...]]:
     """Words without --out: what trains, and what a trained run is used for."""
     folder = bench.scratch / "busy"
     footage, corpus, run, painter = (folder / name for name in ("footage", "corpus", "run", "painter"))
-    epochs, steps = ("1", "1") if bench.quick else ("60", "12")
-    say("make a small corpus to train on")
-    run_signloom("synth", footage, "--signs", "2", "--signers", "3", "--takes", "2", "--size", "160x120", "--fps", "10")
-    run_signloom("prepare", footage, "--streams", "pose", "frames", "signer", "--out", corpus)
-    run_signloom("train", corpus, "--recipe", "pose", "--epochs", "1", "--out", run)
-    run_signloom("train", corpus, "--recipe", "paint", "--steps", "1", "--batch-size", "1", "--out", painter)
+    takes, streams = ("1", ("pose",)) if bench.quick else ("2", ("pose", "frames", "signer"))
     train = ("train", corpus, "--recipe")
+    say("make a small corpus to train on")
+    size = ("--size", "160x120", "--fps", "10")
+    run_signloom("synth", footage, "--signs", "2", "--signers", "3", "--takes", takes, *size)
+    run_signloom("prepare", footage, "--streams", *streams, "--out", corpus)
+    if bench.quick:
+        return {"train pose": (*train, "pose", "--epochs", "1")}
+    run_signloom(*train, "pose", "--epochs", "1", "--out", run)
+    run_signloom(*train, "paint", "--steps", "1", "--batch-size", "1", "--out", painter)
     return {
-        "train pose": (*train, "pose", "--epochs", epochs),
-        "train rgb": (*train, "rgb", "--epochs", steps),
-        "train paint": (*train, "paint", "--steps", steps, "--batch-size", "4"),
+        "train pose": (*train, "pose", "--epochs", "60"),
+        "train rgb": (*train, "rgb", "--epochs", "12"),
+        "train paint": (*train, "paint", "--steps", "12", "--batch-size", "4"),
         "evaluate": ("evaluate", run, corpus, "--no-clips"),
         "generate": ("generate", painter, corpus),
     }
