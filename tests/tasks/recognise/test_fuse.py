@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from signloom import media
 from signloom.cli import main as cli
 from signloom.data.manifest import read_manifest
 from signloom.data.splits import apply_split, read_split
@@ -111,7 +112,9 @@ def test_scores_are_kept_until_the_model_or_a_clip_changes(mine, pose_corpus, tm
     assert len(scored) == 1
     np.testing.assert_array_equal(backwards.logits_NK, first.logits_NK[::-1])
     clip = folder / corpus.records[0].streams["pose"]
-    clip.write_bytes((folder / corpus.records[1].streams["pose"]).read_bytes())
+    pose = media.read_pose(clip)
+    pose.body.data[:] += 1
+    media.write_pose(clip, pose)
     fuse.cached_scores(run, corpus, "test")
     assert len(scored) == 2
     shutil.copytree(mine / "b" / "checkpoint", mine / "a" / "checkpoint", dirs_exist_ok=True)
