@@ -17,7 +17,6 @@ from signloom.pipelines.bench.measure import Bench, Measure, ratio_of, timed
 from signloom.pipelines.bench.networks import as_signloom, plain
 from signloom.pipelines.bench.training_step import TrainingStep
 from signloom.tasks.recognise.recipes import rgb
-from signloom.training.computing import LAYOUTS, everything
 
 
 def test_median_and_spread():
@@ -65,6 +64,7 @@ class Spy(torch.nn.Module):
     """A network that notes whether it learns, in which precision it computes and how its kernels lie."""
 
     takes = "video"
+    channels_last_needs = "AVX512"
 
     def __init__(self):
         super().__init__()
@@ -78,21 +78,18 @@ class Spy(torch.nn.Module):
         return y.mean((2, 3, 4))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("able", ["AVX2", "AVX512"])
 @pytest.mark.parametrize(("chosen", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16)])
-def test_a_network_is_measured_as_it_is_trained_and_used(monkeypatch, chosen, dtype, layout):
-    asked, trials = [], []
-
-    def suits(modules, step, **may):
-        trials.append(may)
-        return replace(everything(), threads=1, layout=layout)
+def test_a_network_is_measured_as_it_is_trained_and_used(monkeypatch, chosen, dtype, able):
+    asked = []
 
     def choose(wanted, module):
         asked.append((wanted, module.takes))
         return chosen
 
     monkeypatch.setattr("signloom.pipelines.bench.training_step.choose_precision", choose)
-    monkeypatch.setattr("signloom.pipelines.bench.training_step.measured", suits)
+    monkeypatch.setattr("signloom.pipelines.bench.training_step.measured", lambda step: 1)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: able)
     clips = torch.randn(4, 3, 2, 4, 4), torch.arange(4)
     model, used = Spy(), Spy()
     before = model.conv.weight.detach().clone()
@@ -100,8 +97,7 @@ def test_a_network_is_measured_as_it_is_trained_and_used(monkeypatch, chosen, dt
     way.step()
     way.use()
     assert asked == [("auto", "video")]
-    assert trials == [{"layout": chosen == "no"}]  # bfloat16 has kernels for channels last alone
-    assert model.seen == [(True, dtype, layout == "channels-last")]
+    assert model.seen == [(True, dtype, chosen == "bf16" or able == "AVX512")]
     assert used.seen == [(False, torch.float32, False)]
     assert not torch.equal(model.conv.weight, before)
 

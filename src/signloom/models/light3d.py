@@ -50,6 +50,8 @@ class Light3D(nn.Module):
 
     takes: ClassVar[str] = "video"
     head_names: ClassVar[tuple[str, ...]] = ("head", "attention", "dropout")
+    channels_last_needs: ClassVar[str] = "AVX512"
+    """Without it kernels that lie channels last take a quarter longer to learn in float32."""
 
     def __init__(self, config: Light3DConfig):
         super().__init__()

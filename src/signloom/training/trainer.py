@@ -28,7 +28,7 @@ from signloom.errors import DivergedError, InputError
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.machine import cannot_write
 from signloom.runtime.progress import Progress
-from signloom.training.computing import Computing, computing_of_run, lay_out, measured, own_threads
+from signloom.training.computing import lay_out, layout_of, measured, own_threads, threads_of_run
 from signloom.training.ema import average_into, weights_in
 from signloom.training.precision import choose_precision
 from signloom.training.prefetch import prefetched
@@ -124,7 +124,7 @@ class Trainer:
         for module in self.modules.values():
             module.to(self.device)
             if any(p.requires_grad for p in module.parameters()):
-                lay_out(module, "channels-last")
+                lay_out(module, layout_of(self.modules["model"], self.accelerator.mixed_precision))
                 if self.n_processes > 1:
                     synchronised(module)
                     same_as_first(module, self.n_processes)
@@ -147,9 +147,11 @@ class Trainer:
             return self._fit()
 
     def _fit(self) -> FitResult:
+        import torch
+
         self._resume()
         if self.device.type == "cpu" and self.n_processes == 1:
-            computing_of_run(self.folder, self._measured_computing).take(self.learning)
+            torch.set_num_threads(threads_of_run(self.folder, self._measured_threads))
         log = _tensorboard(self.folder / "log", self.place["step"]) if self.accelerator.is_main_process else None
         self._began, self._spent = time.monotonic(), self.place["seconds"]
         self._saved = time.monotonic()
@@ -174,8 +176,8 @@ class Trainer:
                 self._after_step(number, epoch, k, losses, progress, log)
         return self._finished(log)
 
-    def _measured_computing(self) -> Computing:
-        """The threads and the layout that suit the first batch."""
+    def _measured_threads(self) -> int:
+        """The number of threads that suits the first batch."""
         parts: list[Batch] = []
         kept = [buffer.clone() for buffer in self._buffers]
 
@@ -195,7 +197,7 @@ class Trainer:
         for module in self.learning:
             module.train()
         self.task.begin_epoch(self.modules, 0)
-        suits = measured(self.learning, rehearse, layout=self.accelerator.mixed_precision == "no")
+        suits = measured(rehearse)
         for module in self.learning:
             module.zero_grad(set_to_none=True)
         for buffer, value in zip(self._buffers, kept):

@@ -6,7 +6,7 @@ from typing import Any
 
 from signloom.data.batch import Batch
 from signloom.tasks import task_of
-from signloom.training.computing import Computing, lay_out, measured, own_threads
+from signloom.training.computing import lay_out, layout_of, measured, own_threads
 from signloom.training.ema import average_into
 from signloom.training.precision import choose_precision
 from signloom.training.task import Step
@@ -15,7 +15,7 @@ from signloom.training.task import Step
 class TrainingStep:
     """``step(batch)``: ``recipe``'s loss, clipping and averaging once on ``model``, computed as a run computes.
 
-    Precision, threads and layout are chosen at the first batch, as there.
+    The threads are measured at the first batch, as there.
     """
 
     def __init__(self, recipe: Any, model: Any):
@@ -25,11 +25,11 @@ class TrainingStep:
         self.device = next(model.parameters()).device.type
         precision = choose_precision(self.schedule.precision, model)
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-        lay_out(model, "channels-last")
+        lay_out(model, layout_of(model, precision))
         self.optimizer = torch.optim.AdamW(self.task.parameter_groups({"model": model})["model"])
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.number = 0
-        self.computing: Computing | None = None
+        self.threads: int | None = None
 
     def __call__(self, batch: Batch) -> None:
         import torch
@@ -37,10 +37,8 @@ class TrainingStep:
         with own_threads():
             self.model.train()
             if self.device == "cpu":
-                if self.computing is None:
-                    self.computing = measured([self.model], lambda: self._backward(batch), layout=self.dtype is None)
-                    lay_out(self.model, self.computing.layout)
-                torch.set_num_threads(self.computing.threads)
+                self.threads = self.threads or measured(lambda: self._backward(batch))
+                torch.set_num_threads(self.threads)
             self.optimizer.zero_grad(set_to_none=True)
             loss = self._backward(batch)
             if self.schedule.clip_norm:
