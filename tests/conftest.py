@@ -116,6 +116,12 @@ def media_maker():
 
 
 @pytest.fixture(scope="session")
+def people(load_module):
+    """The module that makes people with poses."""
+    return load_module("people.py")
+
+
+@pytest.fixture(scope="session")
 def broken_inputs(media_maker, tmp_path_factory):
     """More than fifty odd and broken files in one folder, each with what reading it must give. Do not change them."""
     return media_maker.make_broken_inputs(tmp_path_factory.mktemp("broken inputs"))

@@ -16,11 +16,6 @@ N = 30
 
 
 @pytest.fixture(scope="module")
-def people(load_module):
-    return load_module("people.py")
-
-
-@pytest.fixture(scope="module")
 def signer(people):
     return people.person(N, 420)
 

@@ -12,11 +12,6 @@ from signloom.data.skeleton import INDEX, PARTS, joints_of
 
 
 @pytest.fixture(scope="module")
-def people(load_module):
-    return load_module("people.py")
-
-
-@pytest.fixture(scope="module")
 def signer(people):
     return people.person(12, 420)
 

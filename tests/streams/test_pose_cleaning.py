@@ -23,11 +23,6 @@ N = 20
 
 
 @pytest.fixture(scope="module")
-def people(load_module):
-    return load_module("people.py")
-
-
-@pytest.fixture(scope="module")
 def signer(people):
     return people.person(N, 420)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from signloom.errors import InputError
 from signloom.metrics.intervals import LEVEL, RESAMPLES, how_over_groups, mean_interval
+from signloom.runtime.numbers import number_of
 
 
 def aggregate_runs(
@@ -29,14 +29,14 @@ def aggregate_runs(
 
     Raises InputError when no row has a ``top1``.
     """
-    good = [r for r in rows if number_of_entry(r.get("top1")) is not None]
+    good = [r for r in rows if number_of(r.get("top1")) is not None]
     if not good:
         raise InputError(f"metrics: none of the {len(rows)} runs has a top1; nothing to aggregate")
     folds = list(dict.fromkeys(str(r.get("held_out")) for r in good))
     seeds = list(dict.fromkeys(r.get("seed") for r in good))
 
     def of_fold(name: str, fold: str) -> list[float]:
-        found = [number_of_entry(r.get(name)) for r in good if str(r.get("held_out")) == fold]
+        found = [number_of(r.get(name)) for r in good if str(r.get("held_out")) == fold]
         return [v for v in found if v is not None]
 
     def mean_with_interval(name: str) -> dict[str, Any] | None:
@@ -55,9 +55,9 @@ def aggregate_runs(
         per_fold.append(row | ({"n_clips": int(n_clips[0])} if n_clips else {}))
     per_seed: list[dict[str, Any]] = []
     for s in seeds:
-        tops = [v for r in good if r.get("seed") == s and (v := number_of_entry(r.get("top1"))) is not None]
+        tops = [v for r in good if r.get("seed") == s and (v := number_of(r.get("top1"))) is not None]
         per_seed.append({"seed": s, "top1": float(np.mean(tops))})
-    worst_run = min(good, key=lambda r: number_of_entry(r.get("top1")) or 0.0)
+    worst_run = min(good, key=lambda r: number_of(r.get("top1")) or 0.0)
     return {
         "n_runs": len(good),
         "n_folds": len(folds),
@@ -69,21 +69,14 @@ def aggregate_runs(
         "worst_run": {
             "held_out": str(worst_run.get("held_out")),
             "seed": worst_run.get("seed"),
-            "top1": number_of_entry(worst_run.get("top1")),
+            "top1": number_of(worst_run.get("top1")),
         },
         "per_fold": per_fold,
         "per_seed": per_seed,
         "seed_spread": float(np.std([s["top1"] for s in per_seed], ddof=1)) if len(per_seed) > 1 else None,
-        "missing": [str(r.get("name", r.get("held_out"))) for r in rows if number_of_entry(r.get("top1")) is None],
+        "missing": [str(r.get("name", r.get("held_out"))) for r in rows if number_of(r.get("top1")) is None],
         "method": (
             f"mean over {len(folds)} folds of each fold's mean over its seeds; {level:.0%} interval over folds: "
             f"{how_over_groups(len(folds), resamples)}; spread over seeds: standard deviation of the per-seed means"
         ),
     }
-
-
-def number_of_entry(entry: Any) -> float | None:
-    """The number in ``entry``, which is a number, ``{"value": number}`` or None."""
-    if isinstance(entry, Mapping):
-        entry = entry.get("value")
-    return None if entry is None or not math.isfinite(entry) else float(entry)

@@ -40,7 +40,6 @@ from signloom.report.words import (
     headline_sentences,
     interval,
     n_classes,
-    number_of,
     overlap_lines,
     percent,
     signer_names,
@@ -48,6 +47,7 @@ from signloom.report.words import (
     warnings,
 )
 from signloom.runtime.atomic import atomic_write
+from signloom.runtime.numbers import number_of
 
 MAX_BYTES = 8_000_000
 MAX_CLIPS = 24

@@ -19,8 +19,9 @@ from signloom.media import import_cv2, write_video
 from signloom.report.footage import MAX_FPS, MAX_SECONDS
 from signloom.report.markup import Column, Number, flat, folded, key_values, name_of, table, text_of
 from signloom.report.page import MAX_BYTES, Section, whole_page
-from signloom.report.words import Results, count, number_of, overlap_lines
+from signloom.report.words import Results, count, overlap_lines
 from signloom.runtime.atomic import atomic_write
+from signloom.runtime.numbers import number_of
 
 PANEL_PX = 256  # a picture's side in the clips
 PART_PX = 96  # a face's or hand's side among the stills

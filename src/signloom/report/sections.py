@@ -34,13 +34,13 @@ from signloom.report.words import (
     interval,
     n_answers,
     n_classes,
-    number_of,
     percent,
     points,
     points_interval,
     remark_on,
     split_phrase,
 )
+from signloom.runtime.numbers import number_of
 
 MAX_HEATMAP_SIGNS = 40
 MAX_OPEN_ROWS = 60

@@ -14,7 +14,6 @@ from signloom.report.words import (
     headline_sentences,
     interval,
     n_classes,
-    number_of,
     overlap_lines,
     percent,
     points,
@@ -23,6 +22,7 @@ from signloom.report.words import (
     split_phrase,
     warnings,
 )
+from signloom.runtime.numbers import number_of
 from signloom.runtime.text import plain
 
 MAX_SIGNERS = 15

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from signloom.runtime.numbers import number_of
+
 Results = Mapping[str, Any]
 
 FEW_CLIPS = 100
@@ -30,13 +32,6 @@ def interval(entry: Mapping[str, Any] | None) -> str:
         return ""
     low, high = percent(entry["low"]).rstrip("%"), percent(entry["high"])
     return f"{low}–{high}"
-
-
-def number_of(entry: Any) -> float | None:
-    """The number in ``entry``: a number, ``{"value": number}`` or None."""
-    if isinstance(entry, Mapping):
-        entry = entry.get("value")
-    return None if entry is None or not math.isfinite(entry) else float(entry)
 
 
 def entry_of(entry: Any) -> dict[str, Any]:
