@@ -9,13 +9,16 @@ CAMPAIGNS := scripts/mutate scripts/mutation scripts/kill_test scripts/killing
 # A processor without AVX-512: other kernels compute there, some of them without channels last or bfloat16.
 OLDER  := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 
+# Tests run in so many processes; a process that has none left takes from another (the modules stay together).
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
 .PHONY: demo test check bench format clean
 demo: $(VENV)/.ready  ## the whole tour on a corpus it makes itself
 	$(BIN)/signloom demo
 
 test: $(VENV)/.ready  ## every test but those that need a GPU
-	$(BIN)/python -m pytest -m "not gpu" --durations=10
-	$(OLDER) $(BIN)/python -m pytest -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
+	$(PYTEST) -m "not gpu" --durations=25
+	$(OLDER) $(PYTEST) -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
 
 check: $(VENV)/.ready  ## format, lint, types, layers: seconds
 	$(BIN)/ruff format --check src tests $(CAMPAIGNS)
