@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def answer(model: Any, inputs: Mapping[str, Tensor], stream: str, **more: Any) -> Any:
-    """What ``model`` says of ``inputs``: a pose model is given joints, which of them are there and which frames are
-    real; any other the tensor of its first ``stream``."""
-    if getattr(model, "takes", "") == "pose":
-        return model(inputs["pose"], inputs["present"], inputs["mask"], **more)
-    return model(inputs[stream], **more)
+    """What ``model`` says of ``inputs``: it is given those that it ``reads``, else the tensor of its first
+    ``stream``."""
+    return model(*_read(model, inputs, stream), **more)
 
 
 def features(model: Any, inputs: Mapping[str, Tensor], stream: str) -> Tensor:
     """What ``model`` has found before it names the sign, (B, F). Raises InputError for one that does not tell."""
     if not hasattr(model, "features"):
         raise InputError(f"a '{type(model).__name__}' gives no features to learn from; choose another teacher")
-    if getattr(model, "takes", "") == "pose":
-        return model.features(inputs["pose"], inputs["present"], inputs["mask"])
-    return model.features(inputs[stream])
+    return model.features(*_read(model, inputs, stream))
+
+
+def _read(model: Any, inputs: Mapping[str, Tensor], stream: str) -> list[Tensor]:
+    return [inputs[name] for name in getattr(model, "reads", (stream,))]
 
 
 def classify(logits: Tensor, label_B: Tensor, smoothing: float = 0.0) -> Tensor:

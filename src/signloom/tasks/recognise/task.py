@@ -83,7 +83,7 @@ class Recognise:
         return read_corpus(corpus, self.recipe, teacher, start)
 
     def build(self, data: RecogniseData) -> dict[str, Module]:
-        model = untrained(self.recipe, data.n_classes)
+        model = untrained(replace(self.recipe, inputs=data.train.inputs), data.n_classes)
         modules = {"model": model}
         if self.given.weights is not None:
             _load_weights(self.recipe, modules, self.given.weights, data.n_classes)
@@ -179,7 +179,7 @@ class Recognise:
         metrics: Mapping[str, Any],
         about: Mapping[str, Any],
     ) -> Checkpoint:
-        final = untrained(self.recipe, data.n_classes)
+        final = untrained(replace(self.recipe, inputs=data.train.inputs), data.n_classes)
         final.load_state_dict(weights)
         streams = {s: about["streams"][s] for s in self.recipe.streams}
         return Checkpoint(
@@ -319,7 +319,7 @@ def _go_on_from(model: Any, folder: Path, labels: tuple[str, ...], recipe: Recip
             "with the recipe and --set of that run"
         )
     theirs, own = known.model.state_dict(), model.state_dict()
-    larger = untrained(recipe, len(labels) + 1).state_dict()
+    larger = untrained(replace(recipe, inputs=known.inputs), len(labels) + 1).state_dict()
     heads = {name for name, value in own.items() if larger[name].shape != value.shape}  # these have a row for a label
     rows = [(k, known.labels.index(label)) for k, label in enumerate(labels) if label in known.labels]
     with torch.no_grad():
