@@ -139,6 +139,8 @@ class RecogniseData:
     augment: Any
     batch_size: int
     prefetch: Prefetch = field(default_factory=Prefetch)
+    widths: tuple[int, int] | None = None
+    """How many features a generator's base has, and how many it is to give, once that is known."""
     _epoch: tuple[Any, list[list[int]]] = (None, [])
 
     @property
