@@ -1,8 +1,8 @@
 """Surface EMG from raw samples to what a muscle does: filtered, rectified, its envelope; and per-user calibration.
 
-The usual chain: a band pass of 20–450 Hz against drift and movement of the electrodes, notches against mains hum and its
-harmonics, full-wave rectification, and a low pass of 2–6 Hz for the envelope, all without delay (each filter runs
-forwards and backwards). Source: the SENIAM and ISEK recommendations for surface EMG (Merletti 1999).
+The usual chain: a band pass of 20–450 Hz against drift and movement of the electrodes, notches against mains hum and
+its harmonics, full-wave rectification, and a low pass of 2–6 Hz for the envelope, all without delay (each filter runs
+forwards and backwards). Source: the ISEK standards for reporting EMG data (Merletti 1999).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _DEAD_S = 0.1
 
 @dataclass(frozen=True)
 class EmgBand:
-    """Which filters a rate allows. ``high_hz`` None: no upper edge, a high pass alone; ``notches_hz`` as far as they lie
-    below half the rate."""
+    """Which filters a rate allows. ``high_hz`` None: no upper edge, a high pass alone; ``notches_hz`` as far as they
+    lie below half the rate."""
 
     rate_hz: float
     low_hz: float
@@ -45,10 +45,10 @@ def band_at(
 ) -> EmgBand:
     """What of ``band_hz`` and of the mains hum ``notch_hz`` with its harmonics can be filtered at ``rate_hz``.
 
-    The upper edge goes where it is not well below half the rate, and the lower one to at most ``low_share`` of that: of
-    samples at 50 Hz, as Myo armbands' exports are, the muscle's band is folded over all of 0–25 Hz (nothing was filtered
-    before they were thinned out), and a high pass at 5 Hz takes only the drift. Hum at 50 Hz is drift then; hum at 60 Hz
-    is folded to 10 Hz and stays. Raises InputError for edges or rates that make no sense.
+    The upper edge goes where it is not well below half the rate, and the lower one to at most ``low_share`` of that.
+    Samples at 50 Hz, as Myo armbands' exports are, leave no band pass: the muscle's band is folded over all of 0–25 Hz
+    (nothing was filtered before they were thinned out), and a high pass at 5 Hz takes the drift alone. Hum at 50 Hz is
+    drift then; hum at 60 Hz is folded to 10 Hz and stays. Raises InputError for edges or rates that make no sense.
     """
     low, high = band_hz
     if not (math.isfinite(rate_hz) and rate_hz > 0):
