@@ -19,6 +19,7 @@ REASONS = (
     "too-large",  # more bytes or pixels than the limits allow
     "too-long",  # more frames than the limits allow
     "bad-header",  # the header contradicts itself or the file
+    "no-rate",  # a sensor's samples, and nothing that says how many a second
     "timeout",  # reading took longer than the limits allow
     "crashed",  # the process that read the file died
     "out-of-memory",  # the process that read the file hit its memory cap

@@ -232,6 +232,7 @@ def _with_earlier(
 
 def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Preparation) -> str:
     start = start_of(record)
+    beside = start != "depth" and "depth" in record.streams and "depth" in preparation.streams
     return fingerprint_hash(
         file_stamp(root / record.streams[start]) if start else "",
         record.first_frame,
@@ -240,6 +241,7 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
         record.box_px,
         made,
         _imported(record, preparation),
+        *([file_stamp(root / record.streams["depth"]), record.extra.get("depth")] if beside else ()),
         sorted(preparation.streams),
         # How long a clip may take does not shape what is made of it.
         {k: v for k, v in asdict(preparation.limits).items() if k != "max_seconds"},
@@ -247,10 +249,12 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
 
 
 def _imported(record: Record, preparation: Preparation) -> list[Any]:
-    """What shapes a pose that is imported; nothing for other clips."""
+    """What shapes a clip that is imported; nothing for clips of video."""
     if start_of(record) in (None, "video"):
         return []
-    return [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
+    others = {name: repr(stream) for name, stream in preparation.streams.items() if name != "pose"}
+    pose = [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
+    return pose + ([others, record.extra.get("imu"), record.extra.get("depth")] if others else [])
 
 
 def _one_estimator_only(outcomes: list[Outcome]) -> list[Outcome]:
