@@ -127,26 +127,23 @@ def test_a_recogniser_sees_one_channel(tmp_path):
     stored = stream.read(tmp_path / made["streams"]["depth"])
     assert left_moves_more(stored)  # the hand wanders to the right of the picture
 
-    class Read:
-        streams = {"depth": stream}
-
-        def __call__(self, clip, name, rows):
-            return stored[rows]
+    def read(clip, name, rows):
+        return stored[rows]
 
     inputs = VideoInput(n_frames=6, size_px=32, resize_px=33, handedness="as-filmed")
-    seen = inputs.of_clip(clip, Read(), ("depth",))["depth"]
+    seen = inputs.of_clip(clip, read, ("depth",))["depth"]
     assert seen.shape == (1, 6, 32, 32)
     assert seen.min() == -1
     np.testing.assert_allclose(seen.max(), stored.max() / 127.5 - 1, atol=1e-6)
     # However strong the colours change, only shape and what is erased do.
     wild = VideoAugment(brightness=1, contrast=2, gamma=2, noise=1, tint=1, erase=1.0, erase_size=0.5)
     plain = VideoAugment(brightness=0, contrast=0, gamma=0, noise=0, tint=0, erase=1.0, erase_size=0.5)
-    a, b = (inputs.of_clip(clip, Read(), ("depth",), draw=augment.draw(3))["depth"] for augment in (wild, plain))
+    a, b = (inputs.of_clip(clip, read, ("depth",), draw=augment.draw(3))["depth"] for augment in (wild, plain))
     np.testing.assert_array_equal(a, b)
     left, top, right, bottom = (int(share * 32) for share in wild.draw(3).hole)
     assert (a[:, :, top:bottom, left:right] == -1).all()
     small = VideoInput(n_frames=6, size_px=16, resize_px=16, handedness="as-filmed")  # shrunk by whole blocks first
-    assert small.of_clip(clip, Read(), ("depth",))["depth"].shape == (1, 6, 16, 16)
+    assert small.of_clip(clip, read, ("depth",))["depth"].shape == (1, 6, 16, 16)
     recipe = depth()
     net = Light3D(Light3DConfig(n_classes=3, **recipe.inputs.model_fields(recipe.streams), **recipe.model))
     assert net.eval()(torch.zeros(2, 1, 6, 32, 32)).shape == (2, 3)
