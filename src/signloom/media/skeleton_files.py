@@ -48,6 +48,11 @@ KINECT_POINTS = tuple(joint for joint, _ in _BONES)
 """The names of the 20 joints, in order; left and right are the person's own."""
 KINECT_PARENTS = tuple(KINECT_POINTS.index(start) for _, start in _BONES)
 """For each joint the one that its bone starts at; the middle of the hips is its own."""
+OTHER_SIDE = tuple(
+    KINECT_POINTS.index(name.replace("left", "\0").replace("right", "left").replace("\0", "right"))
+    for name in KINECT_POINTS
+)
+"""For each joint its namesake on the other side of the body."""
 
 _KEY = "d_skel"
 _UTD_NAME = re.compile(r"a\d+_s\d+_t\d+_skeleton\.mat")

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from signloom.media.skeleton_files import KINECT_PARENTS, KINECT_POINTS
-
-_OTHER_SIDE = tuple(
-    KINECT_POINTS.index(n.replace("left", "\0").replace("right", "left").replace("\0", "right")) for n in KINECT_POINTS
-)
+from signloom.media.skeleton_files import KINECT_PARENTS, KINECT_POINTS, OTHER_SIDE
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,9 @@ class SkeletonAugment:
 
         x = self._warp_time(skeleton_BTPC, uniform)
         flip = torch.rand((b, 1, 1, 1), generator=generator) < self.mirror
-        x = torch.where(flip, (x * x.new_tensor([-1.0, 1.0, 1.0]))[:, :, list(_OTHER_SIDE)], x)
+        x = torch.where(flip, (x * x.new_tensor([-1.0, 1.0, 1.0]))[:, :, list(OTHER_SIDE)], x)
         sizes = torch.exp(uniform(b, p) * self.bone_scale)
-        x = _with_bones(x, (sizes + sizes[:, list(_OTHER_SIDE)]) / 2)
+        x = _with_bones(x, (sizes + sizes[:, list(OTHER_SIDE)]) / 2)
         turn = _rotation(uniform(b) * math.radians(self.yaw_deg), 1)
         for axis in (0, 2):
             turn = _rotation(uniform(b) * math.radians(self.tilt_deg), axis) @ turn
