@@ -2,7 +2,8 @@
 
 Estimators disagree on joints, names and order. :func:`joints_of` maps any ``pose_format.Pose`` we know (MediaPipe
 Holistic whole or reduced, OpenPose 137, a Kinect's 20 joints) onto :data:`JOINTS`, by name, and marks what is not there
-as absent: an absent joint is never a zero in a corner. :func:`body_frame` then makes coordinates independent of camera and body size.
+as absent: an absent joint is never a zero in a corner. :func:`body_frame` then makes coordinates independent of camera
+and body size.
 """
 
 from __future__ import annotations

@@ -122,9 +122,7 @@ def _values(path, file, limits: Limits) -> np.ndarray:
         shape, kind = there[_KEY]
         n_points = len(KINECT_POINTS)
         if len(shape) != 3 or shape[:2] != (n_points, 3) or kind not in ("double", "single"):
-            raise fail(
-                path, "bad-header", f"'{_KEY}' is {kind} {tuple(shape)}; wanted real numbers ({n_points}, 3, T)"
-            )
+            raise fail(path, "bad-header", f"'{_KEY}' is {kind} {tuple(shape)}; wanted real numbers ({n_points}, 3, T)")
         if shape[2] > limits.max_frames:
             raise fail(path, "too-long", f"{shape[2]:,} frames; at most {limits.max_frames:,}")
         if not shape[2]:

@@ -24,8 +24,8 @@ from signloom.models import ARCHITECTURES, build
 class JoinedConfig:
     """Shape of a :class:`JoinedNet`.
 
-    ``streams``, ``architectures`` (a name in :data:`signloom.models.ARCHITECTURES` each), ``told`` (what the inputs tell
-    a config, as far as it has such fields) and ``settings`` (its other fields) have an entry for each branch.
+    ``streams``, ``architectures`` (names in :data:`signloom.models.ARCHITECTURES`), ``told`` (what the inputs tell a
+    config, as far as it has such fields) and ``settings`` (its other fields) have an entry for each branch.
     ``stream_dropout`` is how often, in training, a clip loses a stream for the joint head, never all of them.
     ``joint_share`` is the joint head's say in use, the branches' own heads having the rest in equal parts.
     """

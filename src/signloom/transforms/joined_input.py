@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,7 +45,9 @@ class JoinedInput:
         if len(set(self.streams)) < len(self.streams):
             raise InputError(f"JoinedInput.streams: got {self.streams}, expected each once")
         if wrong := [t for t in self.takes if t not in INPUTS or t == "joined"]:
-            raise InputError(f"JoinedInput.takes: got '{wrong[0]}', expected one of {', '.join(INPUTS)}, but not joined")
+            raise InputError(
+                f"JoinedInput.takes: got '{wrong[0]}', expected one of {', '.join(INPUTS)}, but not joined"
+            )
         made = (inputs_of(t, p) if isinstance(p, Mapping) else p for t, p in zip(self.takes, self.parts))
         object.__setattr__(self, "parts", tuple(made))
 
@@ -62,12 +64,19 @@ class JoinedInput:
         ]
         return {"streams": self.streams, "told": tuple(told)}
 
-    def fitted(self, samples: Mapping[str, Iterable[Any]]) -> JoinedInput:
-        """The same with what its parts have to learn from the training clips' ``samples`` of each stream."""
+    def fitted(self, clips: Sequence[ClipRef], read: Reader, streams: tuple[str, ...]) -> JoinedInput:
+        """The same with what its parts take from those training ``clips`` that have their stream."""
         made = (
-            part.fitted(samples[stream]) if hasattr(part, "fitted") else part
+            part.fitted([clip for clip in clips if clip.has(stream)], read, (stream,))
+            if hasattr(part, "fitted")
+            else part
             for stream, part in zip(self.streams, self.parts)
         )
+        return replace(self, parts=tuple(made))
+
+    def unfitted(self) -> JoinedInput:
+        """The same without what its parts took from training clips."""
+        made = (part.unfitted() if hasattr(part, "unfitted") else part for part in self.parts)
         return replace(self, parts=tuple(made))
 
     def of_clip(self, clip: ClipRef, read: Reader, streams: tuple[str, ...], **more: Any) -> dict[str, np.ndarray]:
@@ -92,13 +101,16 @@ class JoinedInput:
 
 @dataclass(frozen=True)
 class JoinedAugment:
-    """Augmentation of several streams: each of ``parts`` changes the tensors that it knows, by draws of its own."""
+    """Augmentation of several streams: one of ``parts`` for each part of the :class:`JoinedInput`, None for none."""
 
     parts: tuple[Any, ...] = ()
 
-    def on_batch(self, inputs: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """``inputs`` as every part in turn leaves them."""
+    def of_batch(
+        self, inputs: Mapping[str, Tensor], generator: torch.Generator, made_by: JoinedInput
+    ) -> dict[str, Tensor]:
+        """A batch's ``inputs``, changed by every part in turn, as training asks for it."""
         changed = dict(inputs)
-        for part in self.parts:
-            changed = dict(part.on_batch(changed, generator))
+        for part, its_input in zip(self.parts, made_by.parts, strict=True):
+            if part is not None:
+                changed = dict(part.of_batch(changed, generator, its_input))
         return changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,12 +35,12 @@ class SkeletonAugment:
     drop_joint: float = 0.05
     mirror: float = 0.0
 
-    def on_batch(self, inputs: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """``inputs`` with a changed ``skeleton`` (B, T, 20, 3, torso lengths); one draw of parameters per clip."""
+    def of_batch(self, inputs: Mapping[str, Tensor], generator: torch.Generator, _: Any) -> dict[str, Tensor]:
+        """A batch's ``inputs`` with the ``skeleton`` (B, T, 20, 3, torso lengths) changed, as training asks for it."""
         return {**inputs, "skeleton": self(inputs["skeleton"], generator)}
 
     def __call__(self, skeleton_BTPC: Tensor, generator: torch.Generator) -> Tensor:
-        """A changed copy of ``skeleton_BTPC``."""
+        """A changed copy of ``skeleton_BTPC``; one draw of parameters per clip."""
         b, _, p, _ = skeleton_BTPC.shape
 
         def uniform(*shape: int) -> Tensor:
