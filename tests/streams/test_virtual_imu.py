@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +65,25 @@ def test_of_an_imported_pose(pose_file, tmp_path, take):
     assert np.corrcoef(speed, turned)[0, 1] > 0.5
 
 
+def test_of_footage_with_its_pose_and_later_of_the_pose_alone(footage, tmp_path, monkeypatch):
+    video = sorted(footage.rglob("*.mp4"))[0]
+    streams = streams_named(("pose", "virtual_imu"), {"virtual_imu": {"joint": "right_upper_arm"}})
+    record = Record("c", streams={"video": str(video)}, end_frame=8)
+    made = prepare_clip(record, tmp_path, tmp_path, streams)
+    stored = streams["virtual_imu"].read(tmp_path / made["streams"]["virtual_imu"])
+    runner = Runner(streams, ClipInfo("c", made["fps"]), keep=["virtual_imu"])
+    for time_s, frame in media.iter_frames(video, end_frame=8):
+        assert "virtual_imu" not in runner.push(time_s, {"video": frame})
+    np.testing.assert_allclose(runner.close()["virtual_imu"].values_TC, stored.values_TC, atol=1e-3)
+    # Another sensor of a clip whose pose is there: no frame is decoded for it.
+    monkeypatch.setattr("signloom.streams.clips._Filmed._footage", lambda self: pytest.fail("frames were read"))
+    other = streams_named(("pose", "virtual_imu"), {"virtual_imu": {"joint": "left_upper_arm"}})
+    again = prepare_clip(record, tmp_path, tmp_path, other)
+    assert again["streams"]["pose"] == made["streams"]["pose"]
+    assert again["streams"]["virtual_imu"] != made["streams"]["virtual_imu"]
+    assert again["n_frames"] == made["n_frames"] == 8
+
+
 def test_another_setting_and_another_place_make_another_file(pose_file, tmp_path):
     def path(joint, **extra):
         streams = {"pose": stream_named("pose"), "virtual_imu": stream_named("virtual_imu", joint=joint)}
@@ -102,14 +120,6 @@ def test_a_corpus_of_poses_gets_sensors_and_new_settings_are_heeded(take, tmp_pa
         Preparation(("virtual_imu",))
 
 
-@dataclass(frozen=True)
-class Measured(Joints):
-    """Joints with a skeleton in metres."""
-
-    points_TPC: Any = None
-    point_names: tuple[str, ...] = ()
-
-
 def test_a_measured_skeleton_gives_true_units(take):
     motion = take.motion.sampled(25.0)
     flip = np.array([-1, -1, 1])  # x to the person's right, y up
@@ -118,7 +128,7 @@ def test_a_measured_skeleton_gives_true_units(take):
     points[:, 3] += (0, -0.4, 0)
     flat = joints_of(take.pose())
     known = {f: getattr(flat, f)[: len(points)] for f in ("xy_TJC", "present_TJ")}
-    joints = Measured(**known, fps=25.0, points_TPC=points.astype(np.float32), point_names=names)
+    joints = Joints(**known, fps=25.0, points_TPC=points.astype(np.float32), point_names=names)
     signal = made_of(stream_named("virtual_imu"), joints)
     real = wrist_sensors(take.motion, 50.0)
     n = min(len(signal), len(real))

@@ -114,8 +114,8 @@ class VirtualImuStream(Stream):
 
     def _bone(self, joints: Joints, start: str, end: str) -> tuple[np.ndarray, tuple[float, float, float]]:
         """Both ends (T, 2, 3) in metres, NaN where they were not found, and where gravity points."""
-        names = getattr(joints, "point_names", None) or ()
-        if start in names and end in names:
+        names = joints.point_names
+        if joints.points_TPC is not None and start in names and end in names:
             return joints.points_TPC[:, [names.index(start), names.index(end)]], (0.0, -1.0, 0.0)
         if start not in INDEX or end not in INDEX:
             raise InputError(f"poses in pictures have no {start if start not in INDEX else end}")
