@@ -43,6 +43,8 @@ class ClipInfo:
     size_px: tuple[int, int] | None = None
     """Width and height of the pictures as displayed and cut to the clip's box, where they are known."""
     complete: Mapping[str, Samples] = field(default_factory=dict)
+    worn_on: str = ""
+    """The joint that wears the clip's sensor, where its record tells (``extra["imu"]["worn_on"]``)."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Stream(Protocol):
     @property
     def requires(self) -> tuple[str, ...]:
         """The streams whose samples a stage is pushed; ``"video"`` is the footage, uint8 (H, W, 3) RGB. Empty where it
-        cannot be made, only read."""
+        is made of whole streams alone, or only read."""
         return ("video",)
 
     @property

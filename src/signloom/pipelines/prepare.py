@@ -236,6 +236,7 @@ def _with_earlier(
 
 def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Preparation) -> str:
     start = start_of(record)
+    beside = start != "depth" and "depth" in record.streams and "depth" in preparation.streams
     return fingerprint_hash(
         file_stamp(root / record.streams[start]) if start else "",
         record.first_frame,
@@ -244,6 +245,7 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
         record.box_px,
         made,
         _imported(record, preparation),
+        *([file_stamp(root / record.streams["depth"]), record.extra.get("depth")] if beside else ()),
         sorted(preparation.streams),
         *_own_files(record, root, preparation),
         # How long a clip may take does not shape what is made of it.
@@ -252,10 +254,12 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
 
 
 def _imported(record: Record, preparation: Preparation) -> list[Any]:
-    """What shapes a pose that is imported; nothing for other clips."""
+    """What shapes a clip that is imported; nothing for clips of video."""
     if start_of(record) in (None, "video"):
         return []
-    return [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
+    others = {name: repr(stream) for name, stream in preparation.streams.items() if name != "pose"}
+    pose = [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
+    return pose + ([others, record.extra.get("imu"), record.extra.get("depth")] if others else [])
 
 
 def _own_files(record: Record, root: Path, preparation: Preparation) -> list[Any]:

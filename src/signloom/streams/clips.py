@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from signloom.media.recording import Recording
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
 from signloom.streams import recordings
-from signloom.streams.pose import components_of, imported_fingerprint, seen_parts
+from signloom.streams.depth import MILLIMETRES
+from signloom.streams.pose import PoseStream, components_of, imported_fingerprint, seen_parts
 from signloom.streams.pose_cleaning import clean_pose
 from signloom.streams.runner import Pushed, Runner
 
 LIMITS = media.Limits()
-STARTS = ("video", "pose", "landmarks")
+STARTS = ("video", "pose", "landmarks", "depth")
 """What a clip can be prepared from, by preference."""
 ALONE = ("imu",)
 """What a clip may be where it has none of those."""
@@ -83,6 +84,8 @@ def _prepare_seen(
     start: str,
 ) -> dict[str, Any]:
     """The streams of a clip that follow from its footage or its poses."""
+    if of_depth := {name: stream for name, stream in streams.items() if MILLIMETRES in stream.requires}:
+        return _with_depth(record, root, out, start, streams, of_depth, limits, fingerprints, shared)
     path = root / record.streams[start]
     if start == "video":
         known = fingerprints or {}
@@ -93,7 +96,13 @@ def _prepare_seen(
         part = record.range != (0, None)
         with recordings.opened(path, limits, part=part, shared=shared) as recording:
             return _Filmed(record, path, recording, out, streams, shared).prepare(made)
-    unmakeable = next((s for s in streams if s != "pose"), None)
+    if start == "depth":
+        raise MediaError(
+            f"clip '{record.id}': {', '.join(streams)} need stream 'video' or 'pose'; it has only depth. Prepare it "
+            "with --streams depth",
+            reason="missing-stream",
+        )
+    unmakeable = next((n for n, s in streams.items() if n != "pose" and not _of_pose_alone(s)), None)
     if unmakeable:
         raise MediaError(
             f"clip '{record.id}': {unmakeable} need stream 'video'; it has only {start}. "
@@ -101,7 +110,8 @@ def _prepare_seen(
             reason="missing-stream",
         )
     ghosts = getattr(streams.get("pose"), "ghosts", "drop")
-    return _import_pose(record, path, out, start, ghosts, limits, shared)
+    made = _import_pose(record, path, out, start, ghosts, limits, shared)
+    return _of_imported(record, made, out, {n: s for n, s in streams.items() if n != "pose"})
 
 
 def _imported(
@@ -166,17 +176,18 @@ class _Filmed:
         header = self.recording.info(record.first_frame, record.end_frame)
         content = recordings.content_of(self.path, self.shared)
         cut = (record.first_frame, record.end_frame, record.box_px)
-        names = {
-            name: f"{name}/{file_name(record.id)}-{fingerprint_hash(content, cut, fingerprints[name])}{stream.suffix}"
-            for name, stream in self.streams.items()
-        }
+        names = {}
+        for name, stream in self.streams.items():
+            also = [worn_on(record)] if _of_pose_alone(stream) else []
+            made = fingerprint_hash(content, cut, fingerprints[name], *also)
+            names[name] = f"{name}/{file_name(record.id)}-{made}{stream.suffix}"
         files = {name: self.out / path for name, path in names.items()}
         # Names hold all that shapes a file, and files appear whole: one that is there is the one that would be made.
         there = {name for name, file in files.items() if file.exists()}
         wholes = {n for stream in self.streams.values() for n in stream.requires_whole}
         at_hand = [n for n, stream in self.streams.items() if n in there and (n in wholes or stream.small)]
         complete = {name: self.streams[name].read(files[name]) for name in at_hand}
-        info = ClipInfo(record.id, header.fps, complete=complete)
+        info = ClipInfo(record.id, header.fps, complete=complete, worn_on=worn_on(record))
         n_frames = None
         if missing := {name: s for name, s in self.streams.items() if name not in there}:
             info, n_frames = self._make(missing, files, there, info)
@@ -184,7 +195,7 @@ class _Filmed:
             times_s = np.array([time_s for time_s, _ in self._footage()])
             n_frames = len(media.constant_rate(times_s, header.fps))
         if n_frames is None:
-            some = next(iter(files))
+            some = next(name for name, stream in self.streams.items() if stream.clock == "frames")
             n_frames = (
                 len(info.complete[some]) if some in info.complete else int(media.probe(files[some]).n_frames or 0)
             )
@@ -205,8 +216,13 @@ class _Filmed:
 
     def _make(
         self, missing: Mapping[str, Stream], files: Mapping[str, Path], there: set[str], info: ClipInfo
-    ) -> tuple[ClipInfo, int]:
-        """Make what is missing: of the footage or, where that is enough, of streams that were stored without loss."""
+    ) -> tuple[ClipInfo, int | None]:
+        """Make what is missing: of the footage or, where that is enough, of streams that were stored without loss.
+
+        The number of frames is None where none was needed, since the rest is made of streams that are complete.
+        """
+        if all(not s.requires and set(s.requires_whole) <= info.complete.keys() for s in missing.values()):
+            return Runner(missing, info, eager=False).write(files), None
         stored = {n for s in missing.values() for n in s.requires if n in there and self.streams[n].lossless}
         enough = all(set(s.requires) <= stored for s in missing.values())
 
@@ -256,8 +272,9 @@ def _import_pose(
             stop = len(pose.body.data) if record.end_frame is None else min(record.end_frame, len(pose.body.data))
             pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
     else:
-        record = _in_frames(record, *media.probe_pose(path, limits), path) if record.timed else record
-        pose = media.read_pose(path, limits, first_frame=record.first_frame, end_frame=record.end_frame)
+        fps = record.fps  # of a .mat, which does not say its rate; a .pose does
+        record = _in_frames(record, *media.probe_pose(path, limits, fps=fps), path) if record.timed else record
+        pose = media.read_pose(path, limits, first_frame=record.first_frame, end_frame=record.end_frame, fps=fps)
     if not len(pose.body.data):
         raise MediaError(f"clip '{record.id}': '{path}' has no frame", reason="no-frames")
     person = str(record.extra.get("person", "auto"))
@@ -288,6 +305,95 @@ def _import_pose(
         # What is kept is one person's, so nobody is to be chosen from it again.
         "extra": ({"pose_found": dict(clean.found)} if clean.found else {})
         | ({"person": "auto", "person_taken": person} if person != "auto" else {}),
+    }
+
+
+def _with_depth(
+    record: Record,
+    root: Path,
+    out: Path,
+    start: str,
+    streams: Mapping[str, Stream],
+    of_depth: Mapping[str, Stream],
+    limits: media.Limits,
+    fingerprints: Mapping[str, Any] | None,
+    shared: Path | None,
+) -> dict[str, Any]:
+    """A clip with its depth file: the streams ``of_depth``, and the others of what it starts from."""
+    if "depth" not in record.streams:
+        raise MediaError(
+            f"clip '{record.id}': {', '.join(of_depth)} need stream 'depth'; it has "
+            f"{', '.join(sorted(record.streams))}. Leave out '{next(iter(of_depth))}' from --streams",
+            reason="missing-stream",
+        )
+    others = {name: stream for name, stream in streams.items() if name not in of_depth}
+    made: dict[str, Any] = {"streams": {}, "fingerprints": {}, "seen": {}, "extra": {}}
+    if others:
+        some = None if fingerprints is None else {name: fingerprints[name] for name in others if name in fingerprints}
+        made = prepare_clip(record, root, out, others, limits, some, shared)
+    path = root / record.streams["depth"]
+    content = recordings.content_of(path, shared)
+    fps = media.depth_rate(path, (record.extra.get("depth") or {}).get("fps"))
+    depth_THW = media.read_depth(path, limits)
+    record = _in_frames(record, len(depth_THW), fps, path)
+    cut = (record.first_frame, record.end_frame)
+    depth_THW = depth_THW[slice(*cut)]
+    if len(depth_THW) != made.get("n_frames", len(depth_THW)):
+        raise MediaError(
+            f"clip '{record.id}': its depth has {len(depth_THW)} frames, its {start} {made['n_frames']}; they should "
+            "be of the same moments. Prepare depth by itself, or cut the clip",
+            "bad-header",
+        )
+    if not len(depth_THW):
+        raise MediaError(f"clip '{record.id}': '{path}' has no frame {record.first_frame}", "no-frames")
+    prints = {name: stream.fingerprint() for name, stream in of_depth.items()}
+    names = {
+        name: f"{name}/{file_name(record.id)}-{fingerprint_hash(content, cut, fps, prints[name])}{stream.suffix}"
+        for name, stream in of_depth.items()
+    }
+    if missing := {name: stream for name, stream in of_depth.items() if not (out / names[name]).exists()}:
+        runner = Runner(missing, ClipInfo(record.id, fps, depth_THW.shape[:0:-1]), eager=False)
+        for row, depth_mm in enumerate(depth_THW):
+            runner.push(row / fps, {MILLIMETRES: depth_mm})
+        runner.write({name: out / path for name, path in names.items()})
+    whole = {
+        "content": recordings.content_of(root / record.streams[start], shared),
+        "n_frames": len(depth_THW),
+        "fps": fps,
+        "first_frame": record.first_frame,
+        "end_frame": record.end_frame,
+    }
+    together = {name: {**made[name], **new} for name, new in (("streams", names), ("fingerprints", prints))}
+    return {**whole, **made, **together}
+
+
+def worn_on(record: Record) -> str:
+    """The joint that wears the clip's sensor, where its record tells."""
+    return str((record.extra.get("imu") or {}).get("worn_on") or "")
+
+
+def _of_pose_alone(stream: Stream) -> bool:
+    return not stream.requires and stream.requires_whole == ("pose",)
+
+
+def _of_imported(record: Record, made: dict[str, Any], out: Path, streams: Mapping[str, Stream]) -> dict[str, Any]:
+    """``made``, an imported pose, with the ``streams`` that are made of it."""
+    pose = made["streams"]["pose"]
+    imported = PoseStream.of_fingerprint(made["fingerprints"]["pose"], {})
+    streams = {name: replace(stream, pose=imported) for name, stream in streams.items()}
+    prints = {name: stream.fingerprint() for name, stream in streams.items()}
+    names = {
+        name: f"{name}/{file_name(record.id)}-{fingerprint_hash(pose, worn_on(record), prints[name])}{stream.suffix}"
+        for name, stream in streams.items()
+    }
+    if missing := {name: stream for name, stream in streams.items() if not (out / names[name]).exists()}:
+        complete = {"pose": imported.read(out / pose)}
+        info = ClipInfo(record.id, made["fps"], complete=complete, worn_on=worn_on(record))
+        Runner(missing, info, eager=False).write({name: out / path for name, path in names.items()})
+    return {
+        **made,
+        "streams": {**made["streams"], **names},
+        "fingerprints": {**made["fingerprints"], **prints},
     }
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from signloom import media
 from signloom.data.signal import Signal
+from signloom.data.signal_files import read_signal, write_signal
 from signloom.data.stream import ClipInfo, File, Imported, ImportedStream, Stage, Stream, Timed
 from signloom.errors import InputError, MediaError
 
@@ -99,7 +99,7 @@ class ImuStream(ImportedStream):
 
     def write(self, file: Path, samples: Signal) -> None:
         """Store ``samples``, whole or not at all."""
-        media.write_signal(file, samples)
+        write_signal(file, samples)
 
     @contextmanager
     def writer(self, file: Path, info: ClipInfo) -> Iterator[Callable[[Timed], None]]:
@@ -108,7 +108,7 @@ class ImuStream(ImportedStream):
         self.write(file, self.gather(rows, info))
 
     def read(self, file: File, rows: np.ndarray | Sequence[int] | None = None) -> Signal:
-        signal = media.read_signal(file)
+        signal = read_signal(file)
         return signal if rows is None else signal[rows]
 
     def gather(self, samples: Sequence[Timed], info: ClipInfo) -> Signal:
