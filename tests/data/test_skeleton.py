@@ -122,7 +122,7 @@ def test_resampling_interpolates_but_never_blends_with_an_absence():
     assert len(short) == 4
 
 
-# --- a skeleton that was measured in space ------------------------------------------------------------------------------
+# --- a skeleton that was measured in space ----------------------------------------------------------------------------
 
 
 def kinect(frames=6, seed=0):

@@ -10,10 +10,14 @@ import pytest
 import torch
 
 from signloom.data.skeleton import PARENT, PARTS
+from signloom.media.skeleton_files import KINECT_PARENTS
 from signloom.models import ARCHITECTURES, build
+from signloom.transforms import INPUTS
 
 PARTS_CONFIG = {name: (where.start, where.stop) for name, where in PARTS.items()}
 SMALL_CNN = {"n_classes": 7, "frame_width": 0.25, "hidden": 24, "layers": 1}
+SMALL_SENSOR = {"channels": 6, "n_steps": 12, "width": 16, "heads": 2, "members": 2}
+SMALL_SKELETON = {"parents": KINECT_PARENTS, "n_frames": 12, "width": 8, "members": 2}
 CASES = {
     # a name of the test's own: (architecture, its config)
     "pose_transformer": (
@@ -27,6 +31,18 @@ CASES = {
             "depth": 2,
             "heads": 4,
             "members": 2,
+        },
+    ),
+    "sensor_net": ("sensor_net", {**SMALL_SENSOR, "n_classes": 7}),
+    "skeleton_net": ("skeleton_net", {**SMALL_SKELETON, "n_classes": 7}),
+    "joined": (
+        "joined",
+        {
+            "n_classes": 7,
+            "streams": ("pose", "imu"),
+            "architectures": ("skeleton_net", "sensor_net"),
+            "told": (SMALL_SKELETON, SMALL_SENSOR),
+            "hidden": (24, 12),
         },
     ),
     "light3d": ("light3d", {"n_classes": 7, "widths": (8, 8, 16), "blocks": (1, 1)}),
@@ -45,6 +61,7 @@ CASES = {
 }
 GENERATORS = {"generator", "pix2pix", "upscaled"}  # tests/models/test_generators.py
 BLIND_TO_TIME = {"cnn_lstm, frame average"}
+NOT_OF_VIDEO = {"pose_transformer", "sensor_net", "skeleton_net", "joined"}
 NEEDS = {"video_transformer": "transformers"}
 
 
@@ -53,9 +70,26 @@ def inputs(model, n_clips, n_frames=12, size_px=32, seed=0):
     g = torch.Generator().manual_seed(seed)
     if model.takes == "video":
         return (torch.rand(n_clips, model.config.channels, n_frames, size_px, size_px, generator=g) * 2 - 1,)
-    pose = torch.randn(n_clips, n_frames, len(PARENT), 2, generator=g)
-    present = torch.rand(n_clips, n_frames, len(PARENT), generator=g) > 0.2
-    return pose, present, torch.ones(n_clips, n_frames, dtype=torch.bool)
+    real = torch.ones(n_clips, n_frames, dtype=torch.bool)
+    made = {
+        "pose": torch.randn(n_clips, n_frames, len(PARENT), 2, generator=g),
+        "present": torch.rand(n_clips, n_frames, len(PARENT), generator=g) > 0.2,
+        "skeleton": torch.randn(n_clips, n_frames, len(KINECT_PARENTS), 3, generator=g),
+        "imu": torch.randn(n_clips, 6, n_frames, generator=g),
+        "has_pose": torch.arange(n_clips) != 1,
+        "has_imu": torch.arange(n_clips) != 2,
+        **dict.fromkeys(("mask", "skeleton_mask", "imu_mask"), real),
+    }
+    return tuple(made[name] for name in model.reads)
+
+
+def backwards(model, inputs):
+    """The same clips from their end to their start."""
+    if model.takes == "video":
+        return [inputs[0].flip(2)]
+    over_time = {"imu": 2, "has_pose": None, "has_imu": None}
+    axes = [over_time.get(name, 1) for name in model.reads]
+    return [part if axis is None else part.flip(axis) for part, axis in zip(inputs, axes)]
 
 
 def built(case, **changes):
@@ -90,7 +124,7 @@ def model(case):
     return built(case)
 
 
-@pytest.fixture(params=[c for c, (a, _) in CASES.items() if a != "pose_transformer"])
+@pytest.fixture(params=[c for c, (a, _) in CASES.items() if a not in NOT_OF_VIDEO])
 def video_model(request):
     return built(request.param)
 
@@ -105,7 +139,7 @@ def test_every_architecture_has_a_case():
 
 
 def test_it_says_what_it_takes(model):
-    assert model.takes in ("pose", "video")
+    assert model.takes in INPUTS
 
 
 def test_logits_have_one_column_per_class(model):
@@ -136,7 +170,7 @@ def test_a_clip_scores_the_same_alone_and_in_any_batch(model):
 def test_time_matters(model, case):
     settled(model)
     forth = inputs(model, 2)
-    back = [part.flip(2 if model.takes == "video" else 1) for part in forth]
+    back = backwards(model, forth)
     with torch.inference_mode():
         a, b = model(*forth), model(*back)
     if case in BLIND_TO_TIME:

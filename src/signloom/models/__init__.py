@@ -16,6 +16,7 @@ ARCHITECTURES = {
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
+    "sensor_net": ("signloom.models.sensor_net", "SensorNet", "SensorNetConfig"),
     "skeleton_net": ("signloom.models.skeleton_net", "SkeletonNet", "SkeletonNetConfig"),
     "upscaled": ("signloom.models.upscaled", "Upscaled", "UpscaledConfig"),
     "video_transformer": ("signloom.models.video_transformer", "VideoTransformer", "VideoTransformerConfig"),

@@ -181,6 +181,19 @@ class PoseTransformer(nn.Module):
         parts = self._parts(pose_BTJC, present_BTJ, mask_BT)
         return torch.cat([member.features(parts, mask_BT) for member in self._each()], dim=-1)
 
+    @property
+    def n_features(self) -> int:
+        """How many features :meth:`features` gives."""
+        return len(self.members) * 2 * self.config.width
+
+    def told(self, features_BF: Tensor) -> Tensor:
+        """What :meth:`forward` gives, of :meth:`features`."""
+        parts = features_BF.chunk(len(self.members), dim=-1)
+        logits_BMK = torch.stack([member.head(part) for member, part in zip(self._each(), parts)], dim=1)
+        if self.training:
+            return logits_BMK
+        return torch.logsumexp(logits_BMK.float().log_softmax(-1), dim=1) - math.log(len(self.members))
+
     def _each(self) -> Iterator[Member]:
         return (member for member in self.members if isinstance(member, Member))
 

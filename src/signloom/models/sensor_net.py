@@ -8,6 +8,7 @@ one network makes of a new one is partly luck, so several vote.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -127,7 +128,23 @@ class SensorNet(nn.Module):
     def features(self, x_BCT: Tensor, mask_BT: Tensor) -> Tensor:
         """What the members found before they name the sign, side by side: (B, members · 2 · width)."""
         x = with_changes(x_BCT, mask_BT)
-        return torch.cat([m.features(x, mask_BT) for m in self.members if isinstance(m, Member)], dim=-1)
+        return torch.cat([m.features(x, mask_BT) for m in self._each()], dim=-1)
+
+    @property
+    def n_features(self) -> int:
+        """How many features :meth:`features` gives."""
+        return len(self.members) * 2 * self.config.width
+
+    def told(self, features_BF: Tensor) -> Tensor:
+        """What :meth:`forward` gives, of :meth:`features`."""
+        parts = features_BF.chunk(len(self.members), dim=-1)
+        logits_BMK = torch.stack([member.head(part) for member, part in zip(self._each(), parts)], dim=1)
+        if self.training:
+            return logits_BMK
+        return torch.logsumexp(logits_BMK.float().log_softmax(-1), dim=1) - math.log(len(self.members))
+
+    def _each(self) -> Iterator[Member]:
+        return (member for member in self.members if isinstance(member, Member))
 
 
 def with_changes(x_BCT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ INPUTS = {
     "pose": "signloom.transforms.pose_input:PoseInput",
     "video": "signloom.transforms.video_input:VideoInput",
     "skeleton": "signloom.transforms.skeleton_input:SkeletonInput",
+    "sensor": "signloom.transforms.sensor_input:SensorInput",
     "joined": "signloom.transforms.joined_input:JoinedInput",
     "pose_map": "signloom.transforms.generator_input:GeneratorInput",
 }

@@ -27,8 +27,8 @@ class JoinedInput:
     """The tensors of several inputs, and for each stream whether the clip has it.
 
     ``streams``, ``takes`` (which of :data:`signloom.transforms.INPUTS` each goes through) and ``parts``, those inputs;
-    a part given as a mapping, as a checkpoint has it, is made an input again. A stream that a clip lacks is told by
-    zeros and ``has_STREAM`` False.
+    a part given as a mapping, as a checkpoint has it, is made an input again. A stream that a clip lacks is zeros, with
+    ``has_STREAM`` False; its input has ``shapes()`` for that.
     """
 
     streams: tuple[str, ...] = ()
@@ -92,7 +92,8 @@ class JoinedInput:
             if stream in there:
                 tensors = part.of_clip(clip, read, (stream,), **more)
             else:
-                tensors = {name: np.zeros(shape, dtype) for name, (shape, dtype) in part.shapes().items()}
+                # All of it zero, and a mask full: a network could not average over nothing.
+                tensors = {n: np.full(shape, dtype is np.bool_, dtype) for n, (shape, dtype) in part.shapes().items()}
             if both := made.keys() & tensors.keys():
                 raise InputError(f"two of the streams {', '.join(self.streams)} are told as '{min(both)}'")
             made |= tensors | {f"has_{stream}": np.array(stream in there)}

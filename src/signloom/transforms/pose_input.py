@@ -44,6 +44,11 @@ class PoseInput:
         parts = {name: (where.start, where.stop) for name, where in PARTS.items()}
         return {"parents": tuple(int(p) for p in PARENT), **parts}
 
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of each array of :meth:`of_clip`."""
+        shape = (self.n_frames, len(PARENT))
+        return {"pose": ((*shape, 2), np.float32), "present": (shape, np.bool_)}
+
     def of_clip(self, clip: ClipRef, read: Reader, streams: tuple[str, ...], **_: Any) -> dict[str, np.ndarray]:
         """``pose`` (T, J, 2) float32 and ``present`` (T, J) bool of a clip."""
         joints = read(clip, streams[0])

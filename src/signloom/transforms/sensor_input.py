@@ -167,6 +167,11 @@ class SensorInput:
             raise InputError(f"clip '{clip.id}': {error}") from error
         return {"imu": x, "imu_mask": mask}
 
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of each array of :meth:`of_clip`."""
+        self._settled()
+        return {"imu": ((len(self.std), self.n_steps), np.float32), "imu_mask": ((self.n_steps,), np.bool_)}
+
     def __call__(self, signal: Signal) -> tuple[np.ndarray, np.ndarray]:
         """``(x_CT float32, mask_T bool)`` with T = ``n_steps``; masked steps are zero.
 

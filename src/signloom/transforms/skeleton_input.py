@@ -29,7 +29,7 @@ class SkeletonInput:
     out where the camera stood. A joint that was not found is filled in from the moments before and after.
     """
 
-    n_frames: int = 48
+    n_frames: int = 32
     face_front: bool = True
     version: ClassVar[int] = 1
     keeps_clips: ClassVar[bool] = True
