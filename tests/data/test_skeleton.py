@@ -9,6 +9,7 @@ from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderD
 
 from signloom.data.skeleton import INDEX, JOINTS, MIRROR, PARENT, PARTS, Joints, body_frame, joints_of, resample
 from signloom.errors import InputError
+from signloom.media.skeleton_files import KINECT_POINTS, kinect_pose
 
 
 def pose_of(components, data, confidence, width=640):
@@ -119,3 +120,64 @@ def test_resampling_interpolates_but_never_blends_with_an_absence():
     assert same is xy
     short, _ = resample(xy[:1], present[:1], 4)
     assert len(short) == 4
+
+
+# --- a skeleton that was measured in space ------------------------------------------------------------------------------
+
+
+def kinect(frames=6, seed=0):
+    """Somebody who faces the camera at 3 m, the right arm out to their side: places (T, 20, 3) in metres."""
+    places = np.zeros((frames, 20, 3), np.float32)
+    at = {
+        "head": (0, 0.6), "shoulder_center": (0, 0.4), "spine": (0, 0.1), "hip_center": (0, 0),
+        "shoulder": (0.2, 0.4), "elbow": (0.3, 0.2), "wrist": (0.3, 0.0), "hand": (0.3, -0.05),
+        "hip": (0.1, 0), "knee": (0.1, -0.4), "ankle": (0.1, -0.8), "foot": (0.1, -0.85),
+    }  # fmt: skip
+    for p, name in enumerate(KINECT_POINTS):
+        side = {"left": -1, "right": 1}.get(name.partition("_")[0], 0)
+        x, y = at[name.removeprefix("left_").removeprefix("right_")]
+        places[:, p] = [side * x, y, 3.0]
+    places[:, KINECT_POINTS.index("right_wrist")] = [0.7, 0.4, 3.0]
+    return places + np.random.default_rng(seed).normal(0, 1e-3, places.shape).astype(np.float32)
+
+
+def test_a_kinects_joints_are_kept_in_metres_and_also_seen_as_filmed():
+    places = kinect()
+    joints = joints_of(kinect_pose(places, np.ones((6, 20), bool), 30.0))
+    assert joints.point_names == KINECT_POINTS
+    np.testing.assert_array_equal(joints.points_TPC, places)
+    body = {name: joints.xy_TJC[0, INDEX[name]] for name in ("nose", "left_wrist", "right_wrist", "left_shoulder")}
+    assert body["right_wrist"][0] < body["nose"][0] < body["left_shoulder"][0]  # the signer's right is on the left
+    assert body["nose"][1] < body["left_shoulder"][1] < body["left_wrist"][1]  # y down
+    assert joints.present_TJ[0].sum() == 9  # no eyes, no ears; head, shoulders, elbows, wrists, hips
+    width = np.linalg.norm(body["left_shoulder"] - joints.xy_TJC[0, INDEX["right_shoulder"]])
+    assert width == pytest.approx(0.4 / 3.0 * 285.63, rel=0.02)
+
+
+def test_a_kinects_joint_that_was_not_found_is_absent_in_both_forms():
+    found = np.ones((6, 20), bool)
+    found[2, KINECT_POINTS.index("right_wrist")] = False
+    places = kinect()
+    places[3, KINECT_POINTS.index("left_elbow"), 2] = -1  # behind the camera
+    joints = joints_of(kinect_pose(places, found, 30.0))
+    assert not joints.present_TJ[2, INDEX["right_wrist"]]
+    assert not joints.present_TJ[3, INDEX["left_elbow"]]
+    assert np.isnan(joints.points_TPC).all(-1).sum() == 2
+    assert np.isfinite(joints.xy_TJC).all()
+
+
+def test_measured_joints_follow_rows_and_mirrors():
+    joints = joints_of(kinect_pose(kinect(), np.ones((6, 20), bool), 30.0))
+    np.testing.assert_array_equal(joints[[4, 1]].points_TPC, joints.points_TPC[[4, 1]])
+    mirrored = joints.mirrored()
+    left, right = KINECT_POINTS.index("left_wrist"), KINECT_POINTS.index("right_wrist")
+    assert mirrored.points_TPC[0, left, 0] == -joints.points_TPC[0, right, 0]
+    np.testing.assert_array_equal(mirrored.mirrored().points_TPC, joints.points_TPC)
+    assert joints.nbytes > joints.points_TPC.nbytes
+
+
+def test_a_pose_found_in_pictures_has_no_measured_joints():
+    data = np.full((2, 1, 1, 3), 5, np.float32)
+    joints = joints_of(pose_of([("POSE_LANDMARKS", ["NOSE"])], data, np.ones((2, 1, 1))))
+    assert joints.points_TPC is None
+    assert joints.point_names == ()

@@ -1,8 +1,9 @@
 """One skeleton for every estimator: the joints signloom's models see, and how each pose format fills them.
 
 Estimators disagree on joints, names and order. :func:`joints_of` maps any ``pose_format.Pose`` we know (MediaPipe
-Holistic whole or reduced, OpenPose 137) onto :data:`JOINTS`, by name, and marks what is not there as absent: an absent
-joint is never a zero in a corner. :func:`body_frame` then makes coordinates independent of camera and body size.
+Holistic whole or reduced, OpenPose 137, a Kinect's 20 joints) onto :data:`JOINTS`, by name, and marks what is not there
+as absent: an absent joint is never a zero in a corner. :func:`body_frame` then makes coordinates independent of camera
+and body size.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from signloom.data.people import Chosen, choose_person
 from signloom.data.pose_points import component_slices, hand_points, real_points
 from signloom.errors import InputError
+from signloom.media.skeleton_files import KINECT, KINECT_FOCAL_PX, KINECT_POINTS, KINECT_SIZE_PX, OTHER_SIDE
 
 if TYPE_CHECKING:
     from pose_format import Pose
@@ -137,7 +139,8 @@ def _sources() -> dict[str, tuple[tuple[str, str | int], ...]]:
     """For each joint the (component, point name or number) that may hold it, by preference."""
     found: dict[str, tuple[tuple[str, str | int], ...]] = {}
     for name, mediapipe, openpose, _ in _BODY:
-        found[name] = (("POSE_LANDMARKS", mediapipe), ("pose_keypoints_2d", openpose))
+        kinect = "head" if name == "nose" else name  # the middle of the head is what it has nearest to a nose
+        found[name] = (("POSE_LANDMARKS", mediapipe), ("pose_keypoints_2d", openpose), (KINECT, kinect))
     for side in ("left", "right"):
         for k, (name, mediapipe, _) in enumerate(_HAND):
             # OpenPose orders its 21 hand points as MediaPipe does: wrist, then four along each finger from the thumb.
@@ -151,6 +154,7 @@ def _sources() -> dict[str, tuple[tuple[str, str | int], ...]]:
 
 
 _SOURCES = _sources()
+_NEAREST_M = 0.1  # no depth camera sees what is nearer
 
 
 # --- from a pose to joints --------------------------------------------------------------------------------------
@@ -165,7 +169,9 @@ class Joints:
     a guess that made new signers harder to recognise. ``size_px`` is the width and height of the pictures that the
     pixels are of. ``outline_TPC`` (T, P, 3) are the face's finer points: x, y, confidence, which ``outline_ends_N2``
     joins to lines. ``ghosts_TS`` bool tells where the left and the right hand (T, 2) were found, and left out as a
-    ghost of the other.
+    ghost of the other. ``points_TPC`` float32 (T, P, 3) are the joints ``point_names`` of a skeleton that was measured
+    in space, in metres, x to the person's right, y up, z away from the camera (for somebody who faces it); NaN where
+    one was not found. None for poses found in pictures.
     """
 
     xy_TJC: np.ndarray
@@ -176,6 +182,8 @@ class Joints:
     outline_TPC: np.ndarray | None = None
     outline_ends_N2: np.ndarray | None = None
     ghosts_TS: np.ndarray | None = None
+    points_TPC: np.ndarray | None = None
+    point_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.xy_TJC)
@@ -190,12 +198,13 @@ class Joints:
             confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[rows],
             outline_TPC=None if self.outline_TPC is None else self.outline_TPC[rows],
             ghosts_TS=None if self.ghosts_TS is None else self.ghosts_TS[rows],
+            points_TPC=None if self.points_TPC is None else self.points_TPC[rows],
         )
 
     @property
     def nbytes(self) -> int:
         """What it takes up in memory."""
-        arrays = (self.xy_TJC, self.present_TJ, self.confidence_TJ, self.outline_TPC)
+        arrays = (self.xy_TJC, self.present_TJ, self.confidence_TJ, self.outline_TPC, self.points_TPC)
         return sum(a.nbytes for a in arrays if a is not None)
 
     @property
@@ -215,6 +224,9 @@ class Joints:
             confidence_TJ=None if self.confidence_TJ is None else self.confidence_TJ[:, MIRROR],
             outline_TPC=None if self.outline_TPC is None else self.outline_TPC * np.array([-1, 1, 1], np.float32),
             ghosts_TS=None if self.ghosts_TS is None else self.ghosts_TS[:, ::-1],
+            points_TPC=None
+            if self.points_TPC is None
+            else self.points_TPC[:, OTHER_SIDE] * np.array([-1, 1, 1], np.float32),
         )
 
 
@@ -222,7 +234,8 @@ def joints_of(pose: Pose, *, person: str = "auto") -> Joints:
     """The joints of one person in ``pose``, the same one throughout; points that were not found are absent.
 
     Which points were found :func:`signloom.data.pose_points.real_points` tells, and who of several people is taken
-    :func:`signloom.data.people.choose_person`; ``person`` chooses otherwise.
+    :func:`signloom.data.people.choose_person`; ``person`` chooses otherwise. A skeleton in metres is kept as it is
+    (``points_TPC``) and also seen as a camera would (:func:`_as_filmed`), so that what works on pixels works on it.
     Raises InputError when the pose holds no component signloom knows (it names those it has).
     """
     where = _columns(pose)
@@ -230,12 +243,19 @@ def joints_of(pose: Pose, *, person: str = "auto") -> Joints:
         have = ", ".join(f"{c.name} ({len(c.points)})" for c in pose.header.components)
         raise InputError(
             f"no known joint in a pose with components {have}; signloom reads MediaPipe Holistic (POSE_LANDMARKS, "
-            "LEFT_HAND_LANDMARKS …) and OpenPose (pose_keypoints_2d, hand_left_keypoints_2d …)"
+            "LEFT_HAND_LANDMARKS …), OpenPose (pose_keypoints_2d, hand_left_keypoints_2d …) and a Kinect's 20 joints"
         )
     points = real_points(pose)
     chosen = choose_person(pose, points, person)
     raw_TPC = chosen.of(np.ma.getdata(pose.body.data))[..., :2]
     real_TP = chosen.of(points.real_TNP) & (chosen.place_T >= 0)[:, None]
+    points_TPC = None
+    if (measured := _measured(pose)) is not None:
+        points_TPC = chosen.of(np.ma.getdata(pose.body.data))[:, measured, :3].astype(np.float32)
+        raw_TPC, real_TP = np.array(raw_TPC), np.array(real_TP)
+        raw_TPC[:, measured], before_TP = _as_filmed(points_TPC)
+        real_TP[:, measured] &= before_TP
+        points_TPC = np.where(real_TP[:, measured, None], points_TPC, np.float32(np.nan))
     sure_TP = np.where(real_TP, chosen.of(np.asarray(pose.body.confidence)), 0)
     rows = chosen.place_T
     xy = np.zeros((len(rows), len(JOINTS), 2), np.float32)
@@ -257,7 +277,29 @@ def joints_of(pose: Pose, *, person: str = "auto") -> Joints:
         outline_TPC=outline_TPC,
         outline_ends_N2=ends_N2,
         ghosts_TS=left_out_hands(pose, chosen),
+        points_TPC=points_TPC,
+        point_names=() if points_TPC is None else KINECT_POINTS,
     )
+
+
+def _measured(pose: Pose) -> slice | None:
+    """Where the joints of a Kinect stand on the point axis; None in a pose without all of them."""
+    for component, (name, part) in zip(pose.header.components, component_slices(pose)):
+        if name == KINECT and tuple(component.points) == KINECT_POINTS and pose.body.data.shape[-1] >= 3:
+            return part
+    return None
+
+
+def _as_filmed(points_TPC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A Kinect's joints as a colour camera in its place would picture them: pixels (T, P, 2) of
+    :data:`KINECT_SIZE_PX`, the person's right on the left, and which joints are before the camera (T, P).
+
+    The Kinect's own depth pictures are mirrored: there the person's right is on the right.
+    """
+    before_TP = np.isfinite(points_TPC).all(-1) & (points_TPC[..., 2] > _NEAREST_M)
+    depth_TP = np.where(before_TP, points_TPC[..., 2], 1)
+    xy = np.array(KINECT_SIZE_PX) / 2 - KINECT_FOCAL_PX * points_TPC[..., :2] / depth_TP[..., None]
+    return np.where(before_TP[..., None], xy, 0), before_TP
 
 
 def left_out_hands(pose: Pose, chosen: Chosen) -> np.ndarray:

@@ -16,6 +16,7 @@ from signloom.errors import InputError
 from signloom.media.clip import clearly_short
 from signloom.media.limits import DEFAULT_LIMITS, PLAUSIBLE_FPS, Limits, fail
 from signloom.media.local_files import open_regular
+from signloom.media.skeleton_files import read_skeleton_mat
 from signloom.runtime.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -30,13 +31,18 @@ def read_pose(
     *,
     first_frame: int = 0,
     end_frame: int | None = None,
+    fps: float | None = None,
 ) -> Pose:
-    """Read a ``.pose`` file (pose-format 0.0, 0.1 or 0.2), after checking that its claims fit its size.
+    """Read a ``.pose`` file (pose-format 0.0, 0.1 or 0.2), after checking that its claims fit its size; or a ``.mat``
+    of a Kinect's skeleton, which does not say its rate: ``fps``.
 
     Of a range of frames (0-based, half-open) only those are read, and limits are for them. Raises MediaError:
     ``not-media`` for anything else, ``truncated``, ``no-frames``, ``bad-header``, ``too-long`` …
     """
     part = bool(first_frame) or end_frame is not None
+    if _is_mat(path):
+        pose = read_skeleton_mat(path, fps, limits)
+        return _cut(path, pose, first_frame, end_frame) if part else pose
     with _opened(path, limits, part) as (file, claims):
         n = claims.frames
         if part and n is not None:
@@ -47,16 +53,30 @@ def read_pose(
         cut = None if not part or stop is None else claims.cut(file, first_frame, stop)
         pose = _parsed(path, cut if cut is not None else claims.whole(file))
     if part and cut is None:
-        n = len(pose.body.data)
-        _check_range(path, n, first_frame, end_frame)
-        pose.body = pose.body.select_frames(list(range(first_frame, n if end_frame is None else min(end_frame, n))))
+        pose = _cut(path, pose, first_frame, end_frame)
     if not len(pose.body.data):
         raise fail(path, "no-frames", "a .pose file of no frames")
     return pose
 
 
-def probe_pose(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> tuple[int, float]:
-    """How many frames a ``.pose`` file has, of whatever length, and its rate. Raises MediaError."""
+def _is_mat(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path).lower().endswith(".mat")
+
+
+def _cut(path: str | os.PathLike[str], pose: Pose, first_frame: int, end_frame: int | None) -> Pose:
+    n = len(pose.body.data)
+    _check_range(path, n, first_frame, end_frame)
+    pose.body = pose.body.select_frames(list(range(first_frame, n if end_frame is None else min(end_frame, n))))
+    return pose
+
+
+def probe_pose(
+    path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS, *, fps: float | None = None
+) -> tuple[int, float]:
+    """How many frames a file that :func:`read_pose` reads has, of whatever length, and its rate. Raises MediaError."""
+    if _is_mat(path):
+        pose = read_skeleton_mat(path, fps, limits)
+        return len(pose.body.data), float(pose.body.fps)
     with _opened(path, limits, part=True) as (_, claims):
         if claims.frames is not None:
             return claims.frames, claims.fps

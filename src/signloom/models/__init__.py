@@ -11,9 +11,11 @@ ARCHITECTURES = {
     "cnn_lstm": ("signloom.models.cnn_lstm", "CnnLstm", "CnnLstmConfig"),
     "generator": ("signloom.models.generator", "Generator", "GeneratorConfig"),
     "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),
+    "joined": ("signloom.models.joined", "JoinedNet", "JoinedConfig"),
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
+    "skeleton_net": ("signloom.models.skeleton_net", "SkeletonNet", "SkeletonNetConfig"),
     "upscaled": ("signloom.models.upscaled", "Upscaled", "UpscaledConfig"),
     "video_transformer": ("signloom.models.video_transformer", "VideoTransformer", "VideoTransformerConfig"),
 }

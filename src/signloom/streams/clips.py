@@ -182,8 +182,9 @@ def _import_pose(
             stop = len(pose.body.data) if record.end_frame is None else min(record.end_frame, len(pose.body.data))
             pose.body = pose.body.select_frames(list(range(record.first_frame, stop)))
     else:
-        record = _in_frames(record, *media.probe_pose(path, limits), path) if record.timed else record
-        pose = media.read_pose(path, limits, first_frame=record.first_frame, end_frame=record.end_frame)
+        fps = record.fps  # of a .mat, which does not say its rate; a .pose does
+        record = _in_frames(record, *media.probe_pose(path, limits, fps=fps), path) if record.timed else record
+        pose = media.read_pose(path, limits, first_frame=record.first_frame, end_frame=record.end_frame, fps=fps)
     if not len(pose.body.data):
         raise MediaError(f"clip '{record.id}': '{path}' has no frame", reason="no-frames")
     person = str(record.extra.get("person", "auto"))

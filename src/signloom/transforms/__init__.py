@@ -10,6 +10,8 @@ INPUTS = {
     # what a model takes: what is done to a clip before the model sees it
     "pose": "signloom.transforms.pose_input:PoseInput",
     "video": "signloom.transforms.video_input:VideoInput",
+    "skeleton": "signloom.transforms.skeleton_input:SkeletonInput",
+    "joined": "signloom.transforms.joined_input:JoinedInput",
     "pose_map": "signloom.transforms.generator_input:GeneratorInput",
 }
 

@@ -168,6 +168,7 @@ def _jobs(files: Mapping[str, Sequence[Record]], full: bool, limits: Limits) -> 
                 limits,
                 str(records[0].extra.get("person", "auto")),
                 _parts(records),
+                records[0].fps,
             ),
         )
         for path, records in files.items()
@@ -182,9 +183,10 @@ def _parts(records: Sequence[Record]) -> list[tuple[Any, ...]]:
 
 def _how(path: str, records: Sequence[Record]) -> str:
     suffix = os.path.splitext(path)[1].lower()
-    if {name for r in records for name, p in r.streams.items() if path.endswith(p)} == {"imu"}:
+    used_as = {name for r in records for name, p in r.streams.items() if path.endswith(p)}
+    if used_as == {"imu"}:
         return "bytes"  # a table of sensors, not of landmarks
-    if suffix == ".pose":
+    if suffix == ".pose" or (suffix == ".mat" and used_as == {"pose"}):
         return "pose"
     if path.lower().endswith((".csv", ".csv.gz")):
         return "landmarks"

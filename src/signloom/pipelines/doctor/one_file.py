@@ -74,21 +74,22 @@ def examine(
     limits: Limits,
     person: str = "auto",
     ranges: Sequence[tuple[Any, ...]] = (WHOLE,),
+    fps: float | None = None,
 ) -> dict[str, Any]:
     """The :class:`Facts` of one file as a dict; ``how`` is video, pose, landmarks or bytes, ``person`` who is to be
-    read from a pose of several people.
+    read from a pose of several people, ``fps`` what the record says of the rate, for files that do not.
 
     Only the ``ranges`` that clips are cut from are read, and limits are for each of them. Raises MediaError with why it
     is broken.
     """
     found: list[tuple[str, str]] = []
     facts: dict[str, Any] = {"how": how}
-    parts = _in_frames(path, how, ranges, limits)
+    parts = _in_frames(path, how, ranges, limits, fps)
     if how == "video":
         facts |= _examine_video(path, full, limits, found, parts)
     elif how == "pose":
-        n_frames, fps, poses = _poses_of(path, limits, parts)
-        facts |= {"fps": fps, "frames": n_frames} | _examine_poses(poses, path, person, found)
+        n_frames, rate, poses = _poses_of(path, limits, parts, fps)
+        facts |= {"fps": rate, "frames": n_frames} | _examine_poses(poses, path, person, found)
     elif how == "landmarks":
         pose = landmarks_to_pose(path)
         facts |= {"frames": len(pose.body.data)} | _examine_poses([pose], path, person, found)
@@ -100,7 +101,7 @@ def examine(
     return asdict(Facts(**facts, found=tuple(found)))
 
 
-def _in_frames(path: str, how: str, ranges: Sequence[tuple[Any, ...]], limits: Limits) -> list[Part]:
+def _in_frames(path: str, how: str, ranges: Sequence[tuple[Any, ...]], limits: Limits, fps: float | None) -> list[Part]:
     """``ranges`` in frames and in order of start; those in seconds that the file does not have are left out, since
     they are a finding of their own."""
     parts: set[Part] = set()
@@ -108,21 +109,22 @@ def _in_frames(path: str, how: str, ranges: Sequence[tuple[Any, ...]], limits: L
         if not seconds or how not in ("video", "pose"):
             parts.add((first, end))
             continue
-        n_frames, fps = probe_pose(path, limits) if how == "pose" else (0, 1.0)
-        times_s = np.arange(n_frames) / fps if how == "pose" else frame_times(path, limits)
+        n_frames, rate = probe_pose(path, limits, fps=fps) if how == "pose" else (0, 1.0)
+        times_s = np.arange(n_frames) / rate if how == "pose" else frame_times(path, limits)
         with suppress(MediaError):
             parts.add(cut_at(times_s, seconds[0], seconds[1], path))
     return sorted(parts, key=lambda part: (part[0], part[1] or 0))
 
 
-def _poses_of(path: str, limits: Limits, parts: Sequence[Part]) -> tuple[int, float, list[Pose]]:
+def _poses_of(path: str, limits: Limits, parts: Sequence[Part], fps: float | None) -> tuple[int, float, list[Pose]]:
     """How many frames the file has, their rate, and the poses of the parts."""
     if WHOLE in parts:
-        pose = read_pose(path, limits)
+        pose = read_pose(path, limits, fps=fps)
         return len(pose.body.data), float(pose.body.fps), [pose]
-    n_frames, fps = probe_pose(path, limits)
+    n_frames, rate = probe_pose(path, limits, fps=fps)
     there = [(first, _within(end, n_frames)) for first, end in parts if first < n_frames]
-    return n_frames, fps, [read_pose(path, limits, first_frame=first, end_frame=end) for first, end in there]
+    poses = [read_pose(path, limits, first_frame=first, end_frame=end, fps=fps) for first, end in there]
+    return n_frames, rate, poses
 
 
 def _examine_poses(poses: Sequence[Pose], path: str, person: str, found: list[tuple[str, str]]) -> dict[str, Any]:
