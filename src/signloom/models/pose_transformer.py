@@ -159,6 +159,7 @@ class PoseTransformer(nn.Module):
     """
 
     takes: ClassVar[str] = "pose"
+    reads: ClassVar[tuple[str, ...]] = ("pose", "present", "mask")
     streams = ("pose",)
     parents: Tensor
 

@@ -33,6 +33,7 @@ STREAMS = {
     "pose": "signloom.streams.pose:PoseStream",
     "frames": "signloom.streams.frames:FramesStream",
     "flow": "signloom.streams.flow:FlowStream",
+    "imu": "signloom.streams.imu:ImuStream",
     "flow_view": "signloom.streams.flow_view:FlowViewStream",
     "signer": "signloom.streams.signer_crop:SignerStream",
     "skeleton": "signloom.streams.skeleton:SkeletonStream",
@@ -131,8 +132,8 @@ def part_of(stream: Stream, name: str) -> Stream | None:
 
 
 def makeable() -> tuple[str, ...]:
-    """The names of the streams that can be made of a clip."""
-    return tuple(name for name in STREAMS if stream_named(name).requires)
+    """The names of the streams that ``prepare`` makes of a clip, or takes from a file of their own."""
+    return tuple(name for name in STREAMS if stream_named(name).requires or stream_type(name).imported)
 
 
 # --- settings as text -----------------------------------------------------------------------------------------------

@@ -26,13 +26,15 @@ from signloom.streams.runner import Pushed, Runner
 LIMITS = media.Limits()
 STARTS = ("video", "pose", "landmarks")
 """What a clip can be prepared from, by preference."""
+ALONE = ("imu",)
+"""What a clip may be where it has none of those."""
 
 _CHUNK = 64  # frames of a stored stream that are read at once
 
 
 def start_of(record: Record) -> str | None:
-    """Which of its streams a clip is prepared from; None where it has none of :data:`STARTS`."""
-    return next((s for s in STARTS if s in record.streams), None)
+    """Which of its streams a clip is prepared from; None where it has none of :data:`STARTS` and :data:`ALONE`."""
+    return next((s for s in (*STARTS, *ALONE) if s in record.streams), None)
 
 
 def prepare_clip(
@@ -57,9 +59,34 @@ def prepare_clip(
     if start is None:
         have = ", ".join(sorted(record.streams)) or "none"
         raise MissingStreamError(f"clip '{record.id}': prepare needs stream 'video' or 'pose'; it has {have}")
+    files_of_their_own = {name: stream for name, stream in streams.items() if stream.imported}
+    others = {name: stream for name, stream in streams.items() if not stream.imported}
+    if start in ALONE:
+        if others:
+            raise MissingStreamError(
+                f"clip '{record.id}': {', '.join(others)} need stream 'video'; it has only {start}. Leave them out of "
+                f"--streams: --streams {start}"
+            )
+        return _imported(record, root, out, files_of_their_own, {})
+    value = _prepare_seen(record, root, out, others, limits, fingerprints, shared, start)
+    return _imported(record, root, out, files_of_their_own, value) if files_of_their_own else value
+
+
+def _prepare_seen(
+    record: Record,
+    root: Path,
+    out: Path,
+    streams: Mapping[str, Stream],
+    limits: media.Limits,
+    fingerprints: Mapping[str, Any] | None,
+    shared: Path | None,
+    start: str,
+) -> dict[str, Any]:
+    """The streams of a clip that follow from its footage or its poses."""
     path = root / record.streams[start]
     if start == "video":
-        made = fingerprints or {name: stream.fingerprint() for name, stream in streams.items()}
+        known = fingerprints or {}
+        made = {name: known.get(name) or stream.fingerprint() for name, stream in streams.items()}
         if record.timed:
             between = media.frames_between(path, record.start_s, record.end_s, limits)
             record = record.cut_to(*between)
@@ -75,6 +102,50 @@ def prepare_clip(
         )
     ghosts = getattr(streams.get("pose"), "ghosts", "drop")
     return _import_pose(record, path, out, start, ghosts, limits, shared)
+
+
+def _imported(
+    record: Record, root: Path, out: Path, streams: Mapping[str, Any], value: dict[str, Any]
+) -> dict[str, Any]:
+    """``value``, what is made of a clip's footage or poses, with the ``streams`` that have files of their own.
+
+    One that is missing or cannot be read fails a clip that is nothing else; of others it is told in the record.
+    """
+    if value:
+        start_s = value["first_frame"] / value["fps"]
+        span_s = (start_s, start_s + value["n_frames"] / value["fps"])
+    info = ClipInfo(record.id, value["fps"] if value else record.fps or media.DEFAULT_FPS)
+    for name, stream in streams.items():
+        try:
+            if name not in record.streams:
+                have = ", ".join(sorted(record.streams))
+                raise MissingStreamError(f"clip '{record.id}' has no file of stream '{name}'; it has {have}")
+            how = record.extra.get(name, {})
+            taken = stream.import_file(root / record.streams[name], how, info, span_s if value else None)
+        except (MediaError, MissingStreamError) as error:
+            if not value:
+                raise
+            value["extra"][f"{name}_found"] = {"failed": str(error), "reason": getattr(error, "reason", "missing")}
+            continue
+        made = taken.stream.fingerprint()
+        file = f"{name}/{file_name(record.id)}-{fingerprint_hash(taken.content, how, made)}{stream.suffix}"
+        taken.stream.write(out / file, taken.samples)
+        if not value:
+            value = {
+                "streams": {},
+                "content": taken.content,
+                "n_frames": taken.n_frames,
+                "fps": taken.fps,
+                "first_frame": 0,
+                "end_frame": None,
+                "seen": {},
+                "fingerprints": {},
+                "extra": {},
+            }
+        value["streams"][name] = file
+        value["fingerprints"][name] = made
+        value["extra"] |= taken.extra
+    return value
 
 
 @dataclass
@@ -109,6 +180,9 @@ class _Filmed:
         n_frames = None
         if missing := {name: s for name, s in self.streams.items() if name not in there}:
             info, n_frames = self._make(missing, files, there, info)
+        if n_frames is None and not files:
+            times_s = np.array([time_s for time_s, _ in self._footage()])
+            n_frames = len(media.constant_rate(times_s, header.fps))
         if n_frames is None:
             some = next(iter(files))
             n_frames = (

@@ -385,8 +385,7 @@ class _Sensors:
         for key, stage in self._stages.items():
             if key in self._samples:
                 self._samples[key] += stage.close()
-        found = {key: [timed.sample for timed in samples] for key, samples in self._samples.items() if samples}
-        return {key: self._streams[key].gather(samples, self._info) for key, samples in found.items()}
+        return {key: self._streams[key].gather(found, self._info) for key, found in self._samples.items() if found}
 
 
 def _at(samples: Sequence[Timed], rows: np.ndarray) -> Iterator[Any]:

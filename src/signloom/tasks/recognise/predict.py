@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 POSE_CROPS = tuple((start, stop) for start in (0.0, 0.06, 0.12) for stop in (1.0, 0.94, 0.88))
 """The (start, stop) shares of a clip that vote in use: where a sign begins and ends in a clip is chance."""
-SCORING_BATCH = {"pose": 64}
-_OTHER_BATCH = 16
+SCORING_BATCH = 16
+SMALL_SCORING_BATCH = 64
+"""Clips that are scored at once: of pictures, and of inputs that are small."""
 
 
 def score(model: Any, clips: Clips, *, quick: bool = False, device: Any = "cpu") -> np.ndarray:
@@ -42,7 +43,7 @@ def score(model: Any, clips: Clips, *, quick: bool = False, device: Any = "cpu")
 
     was_training = model.training
     model.eval()
-    size = SCORING_BATCH.get(model.takes, _OTHER_BATCH)
+    size = SMALL_SCORING_BATCH if getattr(clips.inputs, "keeps_clips", False) else SCORING_BATCH
     scored = []
     with torch.inference_mode():
         for start in range(0, len(clips), size):

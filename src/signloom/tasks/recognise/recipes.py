@@ -12,7 +12,7 @@ from signloom.transforms.pose_input import PoseInput
 from signloom.transforms.video_augment import VideoAugment
 from signloom.transforms.video_input import VideoInput
 
-LOSSES = ("classify", "classify-frames", "classify-and-locate", "distil")
+LOSSES = ("classify", "classify-frames", "classify-and-locate", "distil", "generate")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Recipe:
     ``loss`` is "classify"; for video also "classify-frames" (each frame and the clip are to name the sign),
     "classify-and-locate" (the network also learns where the joints are, ``loss_weight`` times that error) or "distil"
     (it also learns the features of a teacher, ``loss_weight`` times their squared error; the teacher reads the
-    ``auxiliary_streams``, or any where there are none).
+    ``auxiliary_streams``, or any where there are none) or "generate" (a "feature_generator" learns to give a teacher's
+    features and to name the sign by them alone). Without --teacher, one of the recipe ``teacher_recipe`` learns along:
+    one step of its own for every four of the generator's.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Recipe:
     augment: Any = field(default_factory=PoseAugment)
     auxiliary_streams: tuple[str, ...] = ()
     loss_weight: float = 0.0
+    teacher_recipe: str = ""
     model: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
 
