@@ -145,7 +145,7 @@ def stretch_of(
     clips' best scores is largest. The interval is a bootstrap over clips. None where the gain over 1 may be chance, or
     fewer than 8 clips can be compared.
     """
-    factors = 2.0 ** np.linspace(-1, 1, 101)
+    factors = 2.0 ** np.linspace(-1, 1, 33)
     rows = []
     for track, signal in pairs:
         values = _motion(signal)
@@ -158,8 +158,7 @@ def stretch_of(
         for factor in factors:
             felt = _felt(values, signal.rate_hz / factor, factor * signal.start_s)
             reach_s = min(search.max_offset_s, video_s / 2, factor * signal.duration_s / 2)
-            scores = _correlation(seen, felt, reach_s)[1]
-            row.append(scores.max())
+            row.append(_correlation(seen, felt, reach_s)[1].max())
         rows.append(row)
     if len(rows) < 8:
         return None
@@ -172,6 +171,19 @@ def stretch_of(
     if low <= 1 <= high or np.quantile(gain, 0.025) < 0.02:
         return None
     return float(at[0]), float(low), float(high)
+
+
+def compared(
+    track: Track, signal: Signal, *, offset_s: float = 0.0, drift: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two curves to look at: times and speed of the joint (N,), times and angular rate of the sensor (M,) at that clock
+    (where it has none, its acceleration without gravity); seconds on the clip's clock, in standard deviations."""
+    seen = _seen(track)
+    felt = _felt(_motion(signal), signal.rate_hz / (1 + drift), offset_s + (1 + drift) * signal.start_s)
+    curves = (seen.curves["speed"], felt.curves.get("turning", felt.curves.get("shaking")))
+    at_s = [f.start_s + np.arange(len(f.known)) / _RATE_HZ for f in (seen, felt)]
+    speed, rate = ((c - c.mean()) / max(float(c.std()), 1e-12) for c in curves if c is not None)
+    return at_s[0], np.where(seen.known > 0, speed, np.nan), at_s[1], rate
 
 
 # --- what is compared ---------------------------------------------------------------------------------------------
