@@ -45,7 +45,10 @@ Best before `prepare`, which cuts a sensor to its clip. --out gets manifest.json
         "--max-offset-s", type=above(), default=1.0, help="look this far either way of what is known (default: 1)"
     )
     parser.add_argument(
-        "--max-drift", type=between(0, 0.2), default=0.02, help="the same for drift, in recordings of 20 s (default: .02)"
+        "--max-drift",
+        type=between(0, 0.2),
+        default=0.02,
+        help="the same for drift, in 20 s or more (default: .02)",
     )
     parser.add_argument(
         "--sure", type=between(0, 1), default=0.5, help="refuse answers of less confidence (default: 0.5)"

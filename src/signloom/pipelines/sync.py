@@ -21,7 +21,7 @@ from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.locks import locking_out
 from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
-from signloom.transforms.clock import ClockFit, Search, Track, compared, fit_clock, stretch_of
+from signloom.transforms.clock import ClockFit, Search, Track, compared, fit_clock, score_at, stretch_of
 
 POSES = ("pose", "skeleton")
 """The streams in which the joint is looked for, by preference."""
@@ -40,6 +40,8 @@ the knee, which a Kinect sees badly.)"""
 ENOUGH_FOR_STRETCH = 60
 """So many clips, spread over the corpus, tell the stretch of all."""
 SHOWN = 4
+SEARCH = Search()
+_SHOULDERS_M = 0.36  # between the joints of a grown-up's shoulders
 _NOT_OPTIONS = ("offset_s", "drift", "worn_on", "prepared")
 
 
@@ -77,12 +79,12 @@ def sync_corpus(
     out: Path | None = None,
     *,
     joint: str | None = None,
-    search: Search = Search(),
+    search: Search = SEARCH,
     stretch: bool = True,
     fill: bool = False,
     quiet: bool = False,
 ) -> Synced:
-    """Find the clocks of all clips of ``manifest`` that have a sensor and a pose; write the corrected corpus to ``out``.
+    """Find the clocks of all clips of ``manifest`` that have sensor and pose; write the corrected corpus to ``out``.
 
     ``joint`` is where the sensor is worn, for clips whose record does not say (``extra["imu"]["worn_on"]``, or the
     place in the channels' names). With ``stretch``, one factor is looked for that all sensors' time must be stretched
@@ -140,7 +142,7 @@ class _Reader:
     def __call__(self, record: Record) -> _Clip:
         about = record.extra.get("imu", {})
         signal = self.signal(record)
-        points, present, fps, names, up, begin_s = self._pose(record)
+        points, present, names, about_track, begin_s = self._pose(record)
         worn = []
         for place, part in _by_place(signal).items():
             asked = self.joint or about.get("worn_on") or place
@@ -158,7 +160,7 @@ class _Reader:
             if (self.joint or about.get("worn_on")) and place and NEAREST_JOINT.get(place, place) != joint:
                 continue  # another sensor, worn elsewhere
             k = names.index(joint)
-            worn.append((joint, Track(points[:, k], present[:, k], fps, up), part))
+            worn.append((joint, Track(points[:, k], present[:, k], *about_track), part))
         if not worn:
             raise InputError(f"clip '{record.id}': none of its channels is of '{self.joint or about.get('worn_on')}'")
         known = (0.0, 0.0) if self.prepared else (float(about.get("offset_s", 0.0)), float(about.get("drift", 0.0)))
@@ -176,14 +178,19 @@ class _Reader:
         stream = next(s for s in POSES if s in record.streams)
         if record.timed:
             raise InputError(f"clip '{record.id}': its range is in seconds; signloom prepare turns it into frames")
-        part = {} if self.prepared else {"first_frame": record.first_frame, "end_frame": record.end_frame}
-        pose = media.read_pose(self.root / record.streams[stream], fps=record.fps, **part)
+        first, end = (0, None) if self.prepared else (record.first_frame, record.end_frame)
+        path = self.root / record.streams[stream]
+        pose = media.read_pose(path, first_frame=first, end_frame=end, fps=record.fps)
         joints = joints_of(pose, person=str(record.extra.get("person", "auto")))
-        begin_s = 0.0 if self.prepared else record.first_frame / joints.fps
+        begin_s = first / joints.fps
         if joints.points_TPC is not None:
             seen = np.isfinite(joints.points_TPC).all(-1)
-            return joints.points_TPC, seen, joints.fps, joints.point_names, (0.0, 1.0, 0.0), begin_s
-        return joints.xy_TJC, joints.present_TJ, joints.fps, tuple(INDEX), None, begin_s
+            return joints.points_TPC, seen, joints.point_names, (joints.fps, (0.0, 1.0, 0.0), 1.0), begin_s
+        shoulders = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
+        apart = np.linalg.norm(joints.xy_TJC[:, shoulders[0]] - joints.xy_TJC[:, shoulders[1]], axis=1)
+        apart = apart[joints.present_TJ[:, shoulders].all(1)]
+        unit_m = _SHOULDERS_M / float(np.median(apart)) if len(apart) and np.median(apart) > 0 else None
+        return joints.xy_TJC, joints.present_TJ, tuple(INDEX), (joints.fps, None, unit_m), begin_s
 
 
 def _by_place(signal: Signal) -> dict[str, Signal]:
@@ -201,9 +208,7 @@ def _by_place(signal: Signal) -> dict[str, Signal]:
 # --- finding ------------------------------------------------------------------------------------------------------
 
 
-def _stretch(
-    clips: Sequence[Record], read: _Reader, search: Search, quiet: bool
-) -> tuple[float, float, float] | None:
+def _stretch(clips: Sequence[Record], read: _Reader, search: Search, quiet: bool) -> tuple[float, float, float] | None:
     """See :func:`signloom.transforms.clock.stretch_of`; of clips that are too short to tell their own drift."""
     spread = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), ENOUGH_FOR_STRETCH)).round().astype(int))
     pairs = []
@@ -212,7 +217,7 @@ def _stretch(
             clip = read(clips[k])
         except (MediaError, InputError):
             continue  # told with its clip
-        joint, track, signal = _liveliest(clip)
+        _, track, signal = _liveliest(clip)
         rate_hz = signal.rate_hz / (1 + clip.drift)
         at_s = clip.offset_s + (1 + clip.drift) * signal.start_s
         if len(track.points_TC) / track.fps < search.drift_from_s:
@@ -235,7 +240,9 @@ def _row(record: Record, read: _Reader, factor: float, search: Search) -> dict[s
     joint, fit = max(fits, key=lambda found: found[1].confidence)
     if fit.status != "ok":
         fit = replace(fit, offset_s=clip.offset_s, drift=clip.drift)
-    return _told(record.id, joint, replace(fit, offset_s=fit.offset_s + clip.begin_s))
+    track, signal = next((t, s) for name, t, s in clip.worn if name == joint)
+    before = score_at(track, signal, offset_s=clip.offset_s, drift=clip.drift)
+    return _told(record.id, joint, replace(fit, offset_s=fit.offset_s + clip.begin_s, before=before))
 
 
 def _told(id_: str, joint: str, fit: ClockFit) -> dict[str, Any]:
@@ -317,7 +324,9 @@ def draw(clips: Sequence[Record], done: Synced, read: _Reader, file: Path) -> No
             seen_s, speed, felt_s, rate = compared(track, signal, offset_s=offset_s, drift=drift)
             axis.plot(seen_s, speed, color="#35618e", label=f"speed of {row['joint']}", linewidth=1)
             axis.plot(felt_s, rate, color="#c0562f", label="sensor", linewidth=1)
-            said = f"{row['id']}, {when}: offset {offset_s + clip.begin_s:+.3f} s, drift {drift:+.2%}, score {score:.2f}"
+            said = (
+                f"{row['id']}, {when}: offset {offset_s + clip.begin_s:+.3f} s, drift {drift:+.2%}, score {score:.2f}"
+            )
             axis.set_title(said, loc="left", fontsize=8)
             axis.tick_params(labelsize=7)
             axis.set_xlabel("seconds of the clip", fontsize=7)

@@ -20,7 +20,7 @@ from signloom.errors import InputError
 
 STATUSES = {
     "ok": "offset and drift were found",
-    "still": "the sensor hardly moved: there is nothing to compare",
+    "still": "the sensor, or the joint that wears it, hardly moved: there is nothing to compare",
     "unclear": "no lag stands out: other movement, a periodic one, or a sensor of another clip",
     "too-short": "the two overlap for less than a second",
     "no-joint": "the joint that wears the sensor is hardly seen",
@@ -32,13 +32,14 @@ _GRAVITY_S = 0.25  # Gaussian: what is slower counts as gravity
 _PAIRS = (("speed", "turning", 1.0), ("acceleration", "shaking", 0.5), ("upward", "weight", 1.5))
 """What is compared of the joint and the sensor, and how much it counts; chosen on the odd subjects of UTD-MHAD."""
 _STILL_DPS, _STILL_G = 12.0, 0.03  # root mean square; a hand at rest stays below both
+_STILL_MPS = 0.06  # the same of a joint's speed, an estimator's noise included
 _SHORTEST_S = 1.0
 _GAP_S = 0.25  # a joint unseen for longer is not made up
 _LEAST_SEEN = 0.5
 _NEAR_S = 0.2  # the width of the score's own peak: what lies beyond competes with it
 _MOST_WINDOWS = 64
 _LOGIT = (-2.87, 1.79, 2.63, -4.37)
-"""Fitted on the odd subjects of UTD-MHAD by `scripts/measure_sync --fit`: right pairs with planted offsets against wrong
+"""Fitted on the odd subjects of UTD-MHAD (`scripts/measure_sync fit`): right pairs with planted offsets against wrong
 ones, two to one."""
 _APART_ALONE_S = 0.1  # for a sensor with one quantity, whose peak nothing confirms
 _FLOOR = 0.05  # of a feature's standard deviation: less is standing still, and correlates with nothing
@@ -49,13 +50,15 @@ class Track:
     """The joint that wears the sensor: ``points_TC`` (T, 2) or (T, 3) in any unit of length, at ``fps``.
 
     ``present_T`` bool tells where it was seen. ``up`` is the direction away from the ground in the same axes; None for
-    pictures, whose y points down.
+    pictures, whose y points down. ``unit_m`` is about how many metres the unit is, where that is known: it tells a joint
+    that stands still from one that moves.
     """
 
     points_TC: np.ndarray
     present_T: np.ndarray
     fps: float
     up: tuple[float, ...] | None = None
+    unit_m: float | None = None
 
     def __post_init__(self):
         if self.points_TC.ndim != 2 or self.points_TC.shape[1] not in (2, 3):
@@ -88,9 +91,9 @@ class ClockFit:
     """The answer for one clip. ``status`` is a key of STATUSES.
 
     ``offset_s`` and ``drift`` are what was found, or where it is refused what was known before. ``confidence`` from 0
-    to 1 is how often such an answer is right to within a video frame, measured on UTD-MHAD. ``before`` and ``after``
-    are the scores (a weighted mean of correlations) at the clock known before and at the one found. ``n`` counts the
-    video frames that the two share at the clock found.
+    to 1 is how often such an answer is right to within a video frame, measured on UTD-MHAD where one pair in three was
+    of two different clips. ``before`` and ``after`` are :func:`score_at` the clock known before and the one found.
+    ``n`` counts the video frames that the two share at the clock found.
     """
 
     status: str
@@ -121,6 +124,8 @@ def fit_clock(
     if _still(values):
         return replace(known, status="still")
     seen = _seen(track)
+    if track.unit_m is not None and np.sqrt(np.mean(seen.curves["speed"] ** 2)) * track.unit_m < _STILL_MPS:
+        return replace(known, status="still")
     start_s = offset_s + (1 + drift) * signal.start_s
     felt = _felt(values, signal.rate_hz / (1 + drift), start_s)
     reach_s = min(search.max_offset_s, span_s / 2)
@@ -128,9 +133,10 @@ def fit_clock(
     # What was found comes on top of what was known: t' = lag + (1 + extra) · t.
     after_s = found.lag_s + (1 + found.drift) * offset_s
     after = (1 + found.drift) * (1 + drift) - 1
+    before, score = (score_at(track, signal, offset_s=o, drift=d) for o, d in ((offset_s, drift), (after_s, after)))
     ends_s = after_s + (1 + after) * signal.times_s[[0, -1]]
     n = int(max(0, np.floor(min(ends_s[1], video_s) * track.fps) - np.ceil(max(ends_s[0], 0.0) * track.fps)))
-    fit = replace(known, confidence=found.confidence, before=found.before, after=found.after, n=n)
+    fit = replace(known, confidence=found.confidence, before=before, after=score, n=n)
     if found.confidence < search.sure:
         return fit
     return replace(fit, status="ok", offset_s=float(after_s), drift=float(after))
@@ -171,6 +177,12 @@ def stretch_of(
     if low <= 1 <= high or np.quantile(gain, 0.025) < 0.02:
         return None
     return float(at[0]), float(low), float(high)
+
+
+def score_at(track: Track, signal: Signal, *, offset_s: float = 0.0, drift: float = 0.0) -> float:
+    """The score at one clock: a weighted mean of correlations over all that the two share, 0 for less than half."""
+    felt = _felt(_motion(signal), signal.rate_hz / (1 + drift), offset_s + (1 + drift) * signal.start_s)
+    return float(_correlation(_seen(track), felt, 0.0)[1][0])
 
 
 def compared(
@@ -280,8 +292,6 @@ class _Found:
     lag_s: float
     drift: float
     confidence: float
-    before: float
-    after: float
 
 
 def _correlation(
@@ -357,10 +367,9 @@ def _peak(scores: np.ndarray, places: np.ndarray) -> tuple[float, float]:
 def _lag(seen: _Features, felt: _Features, reach_s: float, search: Search) -> _Found:
     """The one lag of a short clip."""
     lags_s, scores, each, share = _correlation(seen, felt, reach_s)
-    lag_s, after = _peak(scores, lags_s)
-    before = float(np.interp(0.0, lags_s, scores))
+    lag_s, _ = _peak(scores, lags_s)
     overlap_s = share[scores.argmax()] * min(seen.known.sum(), felt.known.sum()) / _RATE_HZ
-    return _Found(lag_s, 0.0, _confidence(lags_s, scores, each, lag_s, overlap_s), before, after)
+    return _Found(lag_s, 0.0, _confidence(lags_s, scores, each, lag_s, overlap_s))
 
 
 def _line(seen: _Features, felt: _Features, reach_s: float, search: Search) -> _Found:
@@ -384,7 +393,7 @@ def _line(seen: _Features, felt: _Features, reach_s: float, search: Search) -> _
         middles_s.append(middle_s)
     grid_s, table, middles = _even(wide_s), np.array(tables), np.array(middles_s)
     if not len(table):
-        return _Found(0.0, 0.0, 0.0, 0.0, 0.0)
+        return _Found(0.0, 0.0, 0.0)
     weights = np.array([w for a, b, w in _PAIRS if b in felt.curves])
     scores = table @ weights / weights.sum()
     inner_s = _even(reach_s)
@@ -399,11 +408,9 @@ def _line(seen: _Features, felt: _Features, reach_s: float, search: Search) -> _
     row, column = np.unravel_index(lines.argmax(), lines.shape)
     lag_s, drift = _refined(grid_s, scores, middles, float(inner_s[column]), float(drifts[row]))
     line = lines[row]
-    after = float(along(scores, drift, np.array([lag_s]))[0])
-    before = float(along(scores, 0.0, np.array([0.0]))[0])
     each = np.stack([along(table[:, :, k], drift, inner_s) for k in range(table.shape[2])], 1)
     overlap_s = len(middles) * search.window_s / 2
-    return _Found(lag_s, drift, _confidence(inner_s, line, each, float(inner_s[column]), overlap_s), before, after)
+    return _Found(lag_s, drift, _confidence(inner_s, line, each, float(inner_s[column]), overlap_s))
 
 
 def _even(reach_s: float) -> np.ndarray:
@@ -435,8 +442,8 @@ def _refined(
 
 
 def _confidence(lags_s: np.ndarray, scores: np.ndarray, each: np.ndarray, lag_s: float, overlap_s: float) -> float:
-    """A logistic regression on how significant the peak is, how far it stands above lags further than its own width, and
-    how far the pairs' own peaks lie from it."""
+    """A logistic regression on how significant the peak is, how far it stands above lags further off than its own
+    width, and how far the pairs' own peaks lie from it."""
     significance, margin, apart_s = _evidence(lags_s, scores, each, lag_s, overlap_s)
     x = _LOGIT[0] + _LOGIT[1] * significance + _LOGIT[2] * margin + _LOGIT[3] * apart_s
     return float(1 / (1 + np.exp(-x)))
