@@ -38,7 +38,7 @@ def recording(n=60, channels=WRIST, rate_hz=50.0, seed=0, times=1.0):
 
 
 def fitted(measured=WRIST, **settings):
-    return SensorInput(**settings).fitted(recording(channels=measured, seed=k) for k in range(3))
+    return SensorInput(**settings).fitted_to(recording(channels=measured, seed=k) for k in range(3))
 
 
 def plain(channels=("other_0_raw",), **settings):
@@ -123,9 +123,9 @@ def test_channels_are_chosen_by_patterns():
 
 def test_clips_of_different_channels_are_refused_by_name():
     with pytest.raises(InputError, match=r"clip 2 has no 'right_wrist_rotation_z_dps'"):
-        SensorInput().fitted([recording(), recording(channels=WRIST[:5])])
+        SensorInput().fitted_to([recording(), recording(channels=WRIST[:5])])
     with pytest.raises(InputError, match="no sensor recording"):
-        SensorInput().fitted([])
+        SensorInput().fitted_to([])
     with pytest.raises(InputError, match="has no channel 'right_wrist_rotation_z_dps'"):
         fitted()(recording(channels=WRIST[:5]))
 
@@ -205,7 +205,7 @@ def test_envelopes_replace_emg_alone(monkeypatch):
     module.envelope = envelope
     monkeypatch.setitem(sys.modules, "signloom.transforms.emg", module)
     signal = recording(channels=ARMS, rate_hz=200.0)
-    step = SensorInput(emg="envelope", sampling="pad", n_steps=60).fitted([signal])
+    step = SensorInput(emg="envelope", sampling="pad", n_steps=60).fitted_to([signal])
     assert seen[-1] == ((60, 2), 200.0)
     column = step.names.index("left_wrist_emg_0_raw")
     assert step.mean[column] > 7

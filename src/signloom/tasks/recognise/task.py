@@ -19,7 +19,8 @@ from signloom.tasks.recognise import losses
 from signloom.tasks.recognise.data import TEACHER, RecogniseData, fitted, read_corpus, reader_for
 from signloom.tasks.recognise.predict import Recogniser, score
 from signloom.tasks.recognise.rates import same_inputs
-from signloom.tasks.recognise.recipes import LOSSES, RECIPES, Recipe
+from signloom.tasks.recognise.recipe import LOSSES, Recipe
+from signloom.tasks.recognise.recipes import RECIPES
 from signloom.training.checkpoint import Checkpoint, load_checkpoint
 from signloom.training.task import Evaluation, Given, Step
 from signloom.training.trainer import decayed_groups
