@@ -155,7 +155,7 @@ def _how_cut(path, lines: Sequence[tuple[int, str]], delimiter: str | None) -> t
         delimiter = DELIMITERS.get(delimiter, "\t" if delimiter == "\\t" else delimiter)
         if len(delimiter) != 1:
             raise fail(path, "bad-header", f"delimiter '{delimiter}': wanted one character, or {', '.join(DELIMITERS)}")
-    behind = lines[len(lines) // 2 :]  # any header
+    behind = lines[min(len(lines) // 2, 20) :] if len(lines) > 4 else lines[1:] or lines  # any header
     some = [line for _, line in behind[:: max(1, len(behind) // _LOOK)]]
     best, most = None, 0.0
     for mark in [delimiter] if delimiter is not None else DELIMITERS.values():
@@ -249,9 +249,9 @@ def _header(rows, width: int, header: bool | None) -> tuple[tuple[str, ...] | No
         if len(cells) == width - 1:  # row numbers without a name
             cells = ("", *cells)
         if len(cells) == width:
-            names = tuple([cells[0].lstrip("#% "), *cells[1:]])
+            names = (cells[0].lstrip("#% "), *cells[1:])
             above.pop()
-    notes = ()
+    notes: tuple[str, ...] = ()
     if above:
         notes = (f"{len(above)} lines above the samples are left out, the first: '{' '.join(above[0])[:60]}'",)
     return names, tuple(units), notes
