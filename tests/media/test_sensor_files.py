@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -300,6 +302,16 @@ def test_lines_above_the_header_and_numbered_columns():
     np.testing.assert_allclose(read_sensor_file(hashed, rate_hz=50).values_TC, moving(), atol=1e-6)
 
 
+def test_a_header_of_one_name_less_never_shifts_the_columns():
+    names, values = SPELLINGS[0], moving()
+    trailing = ",".join(names) + "\n" + table(values).replace("\n", ",\n")
+    numbered = " ".join(names) + "\n" + table([[str(k + 1), *row] for k, row in enumerate(values)], sep=" ")
+    for text in (trailing, numbered):
+        np.testing.assert_allclose(read_sensor_file(held(text), rate_hz=50).values_TC, values, atol=1e-6)
+    short = ",".join(names[1:]) + "\n" + table(values)
+    refused(held(short), "bad-header", "its header has 5 names, its rows 6 cells", rate_hz=50)
+
+
 # --- time ---------------------------------------------------------------------------------------------------------
 
 
@@ -327,7 +339,9 @@ def test_a_count_is_no_time():
 def test_a_rate_that_contradicts_the_stamps_is_refused():
     file = stamped(np.arange(60) / 50)
     refused(file, "bad-header", "rate_hz=100 contradicts its time stamps.*50 samples", rate_hz=100)
-    assert read_sensor_file(file, rate_hz=49).rate_hz == 50  # a few per cent off: the stamps say it
+    near = read_sensor_file(file, rate_hz=49)  # a few per cent off: the stamps say it
+    assert near.rate_hz == 50
+    assert near.notes == ("its time stamps ('time') say 50 samples a second, which is taken, and not 49",)
     assert read_sensor_file(file, rate_hz=100, time="none").rate_hz == 100
     wrong = stamped(20 * np.arange(60), name="time_s")
     refused(wrong, "bad-header", "'time_s' in s has steps of 20 s.*is that its unit")
@@ -496,6 +510,27 @@ def test_arrays_say_what_they_lack(tmp_path):
 )
 def test_broken_tables_say_where(content, reason, match):
     refused(held(content), reason, match, rate_hz=50)
+
+
+@settings(max_examples=150)
+@given(
+    at=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.integers(0, 3000),
+    kind=st.sampled_from(["csv", "npy", "npz"]),
+)
+def test_damage_is_told_and_never_crashes(at, cut, kind):
+    buffer = io.BytesIO()
+    if kind == "csv":
+        buffer.write(table(np.c_[np.arange(40) / 50, moving(40)], ["time_s", *SPELLINGS[0]]).encode())
+    else:
+        (np.save if kind == "npy" else np.savez)(buffer, moving(40))
+    content = bytearray(buffer.getvalue())
+    for place, byte in at:
+        content[place % len(content)] = byte
+    file = HeldFile(f"a.{kind}", bytes(content[: len(content) - (cut if cut % 3 == 0 else 0) % len(content)]))
+    with contextlib.suppress(MediaError):
+        got = read_sensor_file(file, rate_hz=50, channels=None if kind == "csv" else SPELLINGS[0])
+        assert np.isfinite(got.values_TC).all()
 
 
 def test_caps(tmp_path):

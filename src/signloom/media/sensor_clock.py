@@ -109,6 +109,8 @@ def clock_of(
         if round_hz and abs(round_hz - rate) * span <= slack and abs(round_hz / rate - 1) <= share:
             rate = round_hz  # no sample is further off than that at its end
             break
+    if rate_hz is not None and rate != rate_hz:
+        notes.append(f"its time stamps ('{name}') say {rate:.6g} samples a second, which is taken, and not {rate_hz:g}")
     return Clock(times_s, rate), notes
 
 
