@@ -29,10 +29,10 @@ def write_signal(path: str | os.PathLike[str], signal: Signal) -> None:
     for name in signal.channels:
         Channel.parse(name)
     arrays = {
-        "version": np.int64(FORMAT_VERSION),
+        "version": np.array(FORMAT_VERSION, np.int64),
         "values": values,
-        "rate_hz": np.float64(signal.rate_hz),
-        "start_s": np.float64(signal.start_s),
+        "rate_hz": np.array(signal.rate_hz, np.float64),
+        "start_s": np.array(signal.start_s, np.float64),
         "channels": np.array(signal.channels, dtype=str),
     }
     with atomic_write(Path(path)) as tmp:

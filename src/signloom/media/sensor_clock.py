@@ -61,8 +61,8 @@ def clock_of(
         raise fail(
             path,
             "bad-header",
-            f"most time stamps ('{name}') are the same as the one before: they tell when samples arrived, not when they "
-            "were taken. Give rate_hz and time=none",
+            f"most time stamps ('{name}') are the same as the one before: they tell when samples arrived, not when "
+            "they were taken. Give rate_hz and time=none",
         )
     if unit is None and (steps == 1).all():
         fits = [u for u in ("s", "ms", "us", "ns") if rate_hz and _near(1 / FACTORS["time"][u], rate_hz)]
@@ -79,7 +79,7 @@ def clock_of(
             raise fail(
                 path,
                 "bad-header",
-                f"'{name}' has steps of {step:.6g}, which is a sensor's rate in no unit; say units=time=UNIT, or time=none",
+                f"'{name}' has steps of {step:.6g}, a sensor's rate in no unit; units=time=UNIT says it",
             )
         unit = fits[0]
         if unit != "s":
@@ -88,34 +88,40 @@ def clock_of(
         raise fail(path, "bad-header", f"'{name}': unit '{unit}' of time is not known; say units=time=ms")
     times_s = (stamps - stamps[0]) * FACTORS["time"][unit]
     step *= FACTORS["time"][unit]
-    usual = _between(np.diff(times_s), step)
-    rate = 1 / float(np.mean(usual))
+    apart = np.diff(times_s) / step
+    rate = float(np.where(apart > 1.75, np.rint(apart), apart > 0).sum() / times_s[-1])  # lost samples are counted
     if not _POSSIBLE_HZ[0] <= rate <= _POSSIBLE_HZ[1]:
         raise fail(
             path,
             "bad-header",
-            f"'{name}' in {unit} has steps of {step:.6g} s, {rate:.6g} samples a second: is that its unit? units=time=UNIT",
+            f"'{name}' in {unit} has steps of {step:.6g} s, {rate:.6g} samples a second: is that its unit? "
+            "units=time=UNIT says another",
         )
     if rate_hz is not None and not _near(rate, rate_hz):
         raise fail(
             path,
             "bad-header",
-            f"rate_hz={rate_hz:g} contradicts its time stamps: steps of {step:.6g} s in '{name}' are {rate:.6g} samples "
-            "a second. Leave rate_hz out, or the stamps unused with time=none",
+            f"rate_hz={rate_hz:g} contradicts its time stamps: steps of {step:.6g} s in '{name}' are {rate:.6g} "
+            "samples a second. Leave rate_hz out, or the stamps unused with time=none",
         )
     span = float(times_s[-1])
-    for round_hz, slack in ((rate_hz, 0.5), (float(round(rate)), 0.1)):
-        if round_hz and abs(round_hz - rate) * span <= slack:  # no sample further off than that at its end
-            rate = round_hz
+    for round_hz, slack, share in ((rate_hz, 0.5, CONTRADICTS), (float(round(rate)), 0.1, 0.002)):
+        if round_hz and abs(round_hz - rate) * span <= slack and abs(round_hz / rate - 1) <= share:
+            rate = round_hz  # no sample is further off than that at its end
             break
+    if rate_hz is not None and rate != rate_hz:
+        notes.append(f"its time stamps ('{name}') say {rate:.6g} samples a second, which is taken, and not {rate_hz:g}")
     return Clock(times_s, rate), notes
 
 
 def filled(
     path, values_TC: np.ndarray, channels: tuple[str, ...], clock: Clock, impossible_TC: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """``values_TC`` with gaps (NaN) of at most :data:`GAP_S` interpolated. Raises MediaError ``decode-error`` for longer
-    ones, naming channel and time, and whether the file holds ``impossible_TC`` values there."""
+    """``values_TC`` with gaps (NaN) of at most :data:`GAP_S` interpolated.
+
+    Raises MediaError ``decode-error`` for longer ones, naming channel and time, and whether the file holds
+    ``impossible_TC`` values there.
+    """
     missing = np.isnan(values_TC)
     if not missing.any():
         return values_TC, []
@@ -138,8 +144,8 @@ def filled(
                 raise fail(
                     path,
                     "decode-error",
-                    f"channel '{channels[column]}' holds {what} in {end - first} samples from {clock.at(first):.3f} s on "
-                    f"({(end - first) / clock.rate_hz:.2f} s; up to {GAP_S} s is interpolated)",
+                    f"channel '{channels[column]}' holds {what} in {end - first} samples from {clock.at(first):.3f} s "
+                    f"on ({(end - first) / clock.rate_hz:.2f} s; up to {GAP_S} s is interpolated)",
                 )
         values_TC[gone, column] = np.interp(times_s[gone], times_s[~gone], values_TC[~gone, column])
     row, column = np.argwhere(missing)[0]
@@ -182,12 +188,6 @@ def evened(path, values_TC: np.ndarray, clock: Clock) -> tuple[np.ndarray, float
         f"{rate:.6g} Hz, {n} samples from {len(times_s)}"
     )
     return values_TC, rate, notes
-
-
-def _between(steps: np.ndarray, step: float) -> np.ndarray:
-    """The steps that are one sample long."""
-    usual = steps[(steps > 0.5 * step) & (steps < 1.5 * step)]
-    return usual if len(usual) else np.array([step])
 
 
 def _near(rate: float, other: float) -> bool:

@@ -21,8 +21,8 @@ def doubts(values_TC: np.ndarray, channels: Sequence[str], rate_hz: float) -> li
     """Notes on ``values_TC`` float64 (T, C) in g and degrees per second; nothing is changed."""
     places: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for column, name in enumerate(channels):
-        *place, quantity, axis, _ = name.split("_")
-        places["_".join(place)][quantity][axis] = column
+        *worn, quantity, axis, _ = name.split("_")
+        places["_".join(worn)][quantity][axis] = column
     notes = []
     for place, of in places.items():
         where = f" of '{place}'" if place else ""

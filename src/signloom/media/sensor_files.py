@@ -83,7 +83,7 @@ def read_sensor_file(
     """
     if rate_hz is not None and not (np.isfinite(rate_hz) and rate_hz > 0):
         raise InputError(f"rate_hz is {rate_hz}; wanted samples per second, above 0")
-    asked, said_units = _names(channels), _units(units)
+    asked, said_units = parse_channels(channels), parse_units(units)
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix in (".mat", ".npy", ".npz"):
         for option, value in (("row_id", row_id), ("delimiter", delimiter), ("header", header)):
@@ -106,7 +106,7 @@ def read_sensor_file(
     if impossible.any():
         row, at = np.argwhere(impossible)[0]
         notes.append(
-            f"{int(impossible.sum())} values that no sensor measures are taken for missing, the first in '{names[at]}': "
+            f"{int(impossible.sum())} values that no sensor measures count as missing, the first in '{names[at]}': "
             f"{values[row, at]:.3g}"
         )
         values[impossible] = np.nan
@@ -256,12 +256,12 @@ def _of_text(path, table: TextTable, row_id: Sequence[str] | None) -> _Text:
     rows = [k for k, cells in enumerate(table.rows) if cells[at] == value]
     if not rows:
         raise fail(path, "no-frames", f"no row has '{value}' in its column '{column}'")
-    if len(rows) == 1 and (unfolded := _side_by_side(table, rows[0])) is not None:
+    if len(rows) == 1 and (unfolded := side_by_side(table, rows[0])) is not None:
         return _Text(unfolded, range(len(unfolded.rows)), table.notes)
     return _Text(table, rows, table.notes, column)
 
 
-def _side_by_side(table: TextTable, row: int) -> TextTable | None:
+def side_by_side(table: TextTable, row: int) -> TextTable | None:
     """The samples that stand side by side in one row under ``ax_0, ax_1, … ay_0, …``; None where they do not."""
     series: dict[str, dict[int, int]] = {}
     for column, name in enumerate(table.names or ()):
@@ -465,8 +465,8 @@ def _named(path, name: str) -> Column | None:
     column = column_of(name)
     if column is None:
         raise InputError(
-            f"'{os.fspath(path)}': channel '{name}' is not understood; wanted e.g. ax, gyro_z, right_emg_0, time_ms, or "
-            "PLACE_QUANTITY_AXIS_UNIT such as right_wrist_acceleration_x_g"
+            f"'{os.fspath(path)}': channel '{name}' is not understood; wanted e.g. ax, gyro_z, right_emg_0, time_ms, "
+            "or PLACE_QUANTITY_AXIS_UNIT such as right_wrist_acceleration_x_g"
         )
     return column
 
@@ -513,7 +513,8 @@ def _factor(path, name: str, column: Column, said: Mapping[str, str]) -> float:
 # --- options ------------------------------------------------------------------------------------------------------
 
 
-def _names(channels: Names) -> list[str] | dict[str, str] | None:
+def parse_channels(channels: Names) -> list[str] | dict[str, str] | None:
+    """``"ax,ay,"`` as a list, ``"temp=other_t_raw"`` as a mapping. Raises InputError for a mixture."""
     if isinstance(channels, str):
         parts = [part.strip() for part in channels.split(",")]
         if not any("=" in part for part in parts):
@@ -526,7 +527,7 @@ def _names(channels: Names) -> list[str] | dict[str, str] | None:
     return None if channels is None else [str(name).strip() for name in channels]
 
 
-def _units(units: str | Mapping[str, str] | None) -> dict[str, str]:
+def parse_units(units: str | Mapping[str, str] | None) -> dict[str, str]:
     """Quantity → unit in plain letters. Raises InputError for one that is not known."""
     if isinstance(units, str):
         pairs = [part.partition("=") for part in units.split(",")]

@@ -105,8 +105,8 @@ def read_text_table(
     counts = Counter(len(cells) for _, cells in rows)
     width = max(counts, key=lambda w: (counts[w], w))
     start = _start(path, rows, width, decimal, header)
-    names, units, notes = _header(rows[:start], width, header)
     data = rows[start:]
+    names, units, notes = _header(path, rows[:start], data, width)
     for k, (n, cells) in enumerate(data):
         while len(cells) > width and not cells[-1]:
             cells = cells[:-1]
@@ -155,7 +155,7 @@ def _how_cut(path, lines: Sequence[tuple[int, str]], delimiter: str | None) -> t
         delimiter = DELIMITERS.get(delimiter, "\t" if delimiter == "\\t" else delimiter)
         if len(delimiter) != 1:
             raise fail(path, "bad-header", f"delimiter '{delimiter}': wanted one character, or {', '.join(DELIMITERS)}")
-    behind = lines[len(lines) // 2 :]  # any header
+    behind = lines[min(len(lines) // 2, 20) :] if len(lines) > 4 else lines[1:] or lines  # any header
     some = [line for _, line in behind[:: max(1, len(behind) // _LOOK)]]
     best, most = None, 0.0
     for mark in [delimiter] if delimiter is not None else DELIMITERS.values():
@@ -233,7 +233,7 @@ def _start(path, rows, width: int, decimal: str, header: bool | None) -> int:
     return at
 
 
-def _header(rows, width: int, header: bool | None) -> tuple[tuple[str, ...] | None, tuple[str, ...], tuple[str, ...]]:
+def _header(path, rows, data, width: int) -> tuple[tuple[str, ...] | None, tuple[str, ...], tuple[str, ...]]:
     """Names, units and a note on what else stands above the samples."""
     above = [tuple(cells) for _, cells in rows]
     if above and above[0] and above[0][0][:1] in "#%" and len(above[-1]) == width + 1 and above[-1][0] in "#%":
@@ -246,12 +246,24 @@ def _header(rows, width: int, header: bool | None) -> tuple[tuple[str, ...] | No
         cells = above[-1]
         while len(cells) > width and not cells[-1]:
             cells = cells[:-1]
-        if len(cells) == width - 1:  # row numbers without a name
-            cells = ("", *cells)
+        if len(cells) == width - 1:
+            if not any(row[-1] for _, row in data):  # a delimiter at the end of each row
+                cells = (*cells, "")
+            elif _names_rows([row[0] for _, row in data]):
+                cells = ("", *cells)
+            else:
+                raise fail(path, "bad-header", f"its header has {width - 1} names, its rows {width} cells")
         if len(cells) == width:
-            names = tuple([cells[0].lstrip("#% "), *cells[1:]])
+            names = (cells[0].lstrip("#% "), *cells[1:])
             above.pop()
-    notes = ()
+    notes: tuple[str, ...] = ()
     if above:
         notes = (f"{len(above)} lines above the samples are left out, the first: '{' '.join(above[0])[:60]}'",)
     return names, tuple(units), notes
+
+
+def _names_rows(cells: Sequence[str]) -> bool:
+    """Whether a column numbers the rows or names them."""
+    if cells[0].isascii() and cells[0].isdecimal() and len(cells[0]) < 18:
+        return all(cell == str(int(cells[0]) + k) for k, cell in enumerate(cells))
+    return all(_number(cell, ".") is None for cell in cells)
