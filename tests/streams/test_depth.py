@@ -19,7 +19,7 @@ from signloom.streams import stream_named, streams_of
 from signloom.streams.clips import prepare_clip
 from signloom.streams.depth import MILLIMETRES, depth_picture
 from signloom.streams.runner import Runner
-from signloom.tasks.recognise.depth_recipes import depth
+from signloom.tasks.recognise.recipes import depth
 from signloom.transforms.video_augment import VideoAugment
 from signloom.transforms.video_input import VideoInput, left_moves_more
 

@@ -50,7 +50,9 @@ class ImuStream(ImportedStream):
 
     @classmethod
     def of_fingerprint(cls, made: Mapping[str, Any], others: Mapping[str, Stream]) -> ImuStream:
-        """The stream whose fingerprint is ``made``."""
+        """The stream whose fingerprint is ``made``. Raises InputError for files that no ``prepare`` has read."""
+        if made.get("extractor") != "imu":
+            raise InputError(f"stream imu was made by {made.get('extractor')}: bring it into a corpus with prepare")
         return cls(float(made.get("rate_hz", 0.0)), tuple(made.get("channels", ())))
 
     def open(self, info: ClipInfo) -> Stage:
