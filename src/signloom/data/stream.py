@@ -151,10 +151,13 @@ class ImportedStream(Stream, Protocol):
     imported: ClassVar[bool] = True
 
     def import_file(
-        self, file: Path, how: Mapping[str, Any], info: ClipInfo, span_s: tuple[float, float] | None
+        self, file: Path, how: Mapping[str, Any], info: ClipInfo, span_s: tuple[float, float] | None, *, cut: bool
     ) -> Imported:
-        """What ``file`` holds, read as ``how`` says (the record's ``extra`` of this name), cut to ``span_s``, the
-        clip's part of the file's time. Raises MediaError."""
+        """What ``file`` holds, read as ``how`` says (the record's ``extra`` of this name).
+
+        ``span_s`` is where the clip stands in its footage, None where it has none; with ``cut`` it is only a part of
+        what was filmed, and the file is cut to it. Raises MediaError.
+        """
         ...
 
     def write(self, file: Path, samples: Samples) -> None:

@@ -36,7 +36,7 @@ class FeatureGenerator(nn.Module):
         super().__init__()
         self.config = config
         self.base: Any = build(config.base, dict(config.base_model))
-        self.takes, self.streams = self.base.takes, self.base.streams
+        self.takes = self.base.takes
         if hasattr(self.base, "reads"):
             self.reads = self.base.reads
         self.translate = nn.Sequential(

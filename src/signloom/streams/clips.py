@@ -131,15 +131,16 @@ def _imported(
                 have = ", ".join(sorted(record.streams))
                 raise MissingStreamError(f"clip '{record.id}' has no file of stream '{name}'; it has {have}")
             how = record.extra.get(name, {})
-            taken = stream.import_file(root / record.streams[name], how, info, span_s if value else None)
+            file = root / record.streams[name]
+            taken = stream.import_file(file, how, info, span_s if value else None, cut=not record.whole)
         except (MediaError, MissingStreamError) as error:
             if not value:
                 raise
             value["extra"][f"{name}_found"] = {"failed": str(error), "reason": getattr(error, "reason", "missing")}
             continue
         made = taken.stream.fingerprint()
-        file = f"{name}/{file_name(record.id)}-{fingerprint_hash(taken.content, how, made)}{stream.suffix}"
-        taken.stream.write(out / file, taken.samples)
+        path = f"{name}/{file_name(record.id)}-{fingerprint_hash(taken.content, how, made)}{stream.suffix}"
+        taken.stream.write(out / path, taken.samples)
         if not value:
             value = {
                 "streams": {},
@@ -152,7 +153,7 @@ def _imported(
                 "fingerprints": {},
                 "extra": {},
             }
-        value["streams"][name] = file
+        value["streams"][name] = path
         value["fingerprints"][name] = made
         value["extra"] |= taken.extra
     return value

@@ -16,6 +16,7 @@ from signloom.data.signal_files import read_signal, write_signal
 from signloom.data.stream import ClipInfo, File, Imported, ImportedStream, Stage, Stream, Timed
 from signloom.errors import InputError, MediaError
 
+MUCH_LONGER = 1.2
 LEAST_COVERED = 0.5
 """A sensor that was on for less than this share of its clip is refused: its clock or its rate is hardly right."""
 
@@ -59,12 +60,12 @@ class ImuStream(ImportedStream):
         raise InputError(f"clip '{info.id}': what a sensor measures cannot be made of footage; give its samples")
 
     def import_file(
-        self, file: Path, how: Mapping[str, Any], info: ClipInfo, span_s: tuple[float, float] | None
+        self, file: Path, how: Mapping[str, Any], info: ClipInfo, span_s: tuple[float, float] | None, *, cut: bool
     ) -> Imported:
         """The sensor's file, read as ``how`` says, and brought to the clip's clock.
 
-        ``span_s`` is the part of the file's recording that the clip is, in seconds of the video's clock; None where
-        there is no video. Raises MediaError, ``sensor-too-short`` where it covers too little of the clip.
+        Of a clip that is all of what was filmed the whole file is kept, and it is told where it lasts clearly longer.
+        Raises MediaError, ``sensor-too-short`` where it covers too little of the clip.
         """
         from signloom.media.sensor_files import read_sensor_file
 
@@ -80,11 +81,15 @@ class ImuStream(ImportedStream):
         signal = Signal(found.values_TC.astype(np.float32), rate_hz, tuple(found.channels), start_s)
         told: dict[str, Any] = {"notes": list(found.notes)} if found.notes else {}
         if span_s is not None:
-            signal, covered = _cut(signal, *span_s)
+            lasts_s = max(span_s[1] - span_s[0], 1e-9)
+            within, covered = _cut(signal, *span_s)
+            signal = within if cut else signal
+            if signal.duration_s > lasts_s * MUCH_LONGER + 0.5:
+                told["longer"] = round(signal.duration_s / lasts_s, 3)
             if covered < LEAST_COVERED:
                 raise MediaError(
                     f"clip '{info.id}': '{file}' covers {covered:.0%} of it ({signal.duration_s:.2f} s of "
-                    f"{span_s[1] - span_s[0]:.2f} s, at {found.rate_hz:g} Hz). Is its rate right? Else see where its "
+                    f"{lasts_s:.2f} s, at {found.rate_hz:g} Hz). Is its rate right? Else see where its "
                     "clock stands: signloom sync",
                     "sensor-too-short",
                 )

@@ -13,6 +13,7 @@ def sensor_notes(found_by_clip: Mapping[str, Mapping[str, Any]]) -> list[str]:
     missing: list[str] = []
     failed: list[tuple[str, str]] = []
     short: dict[str, float] = {}
+    longer: dict[str, float] = {}
     for clip, found in found_by_clip.items():
         for note in found.get("notes", ()):
             clips[note].append(clip)
@@ -22,6 +23,8 @@ def sensor_notes(found_by_clip: Mapping[str, Mapping[str, Any]]) -> list[str]:
             failed.append((clip, str(found["failed"])))
         if "covered" in found:
             short[clip] = float(found["covered"])
+        if "longer" in found:
+            longer[clip] = float(found["longer"])
     notes = [f"sensors of {_few(those)}: {note}" for note, those in clips.items()]
     if missing:
         notes.append(f"{_few(missing)} without a sensor: kept, without stream imu")
@@ -33,6 +36,12 @@ def sensor_notes(found_by_clip: Mapping[str, Mapping[str, Any]]) -> list[str]:
         notes.append(
             f"the sensors of {_few(list(short))} cover only part of them, {short[worst]:.0%} of '{worst}': is their "
             "rate right? signloom sync tells how their clocks stand"
+        )
+    if longer:
+        usual = sorted(longer.values())[len(longer) // 2]
+        notes.append(
+            f"the sensors of {_few(list(longer))} last longer than their footage, {usual:.2f} times at the median: if "
+            "both cover one span, one of the rates is wrong. signloom sync tells, and corrects it"
         )
     return notes
 
