@@ -28,7 +28,7 @@ def write_signal(path: str | os.PathLike[str], signal: Signal) -> None:
         raise InputError(f"'{os.fspath(path)}': channel '{signal.channels[column]}' is no number at sample {row}")
     for name in signal.channels:
         Channel.parse(name)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "version": np.array(FORMAT_VERSION, np.int64),
         "values": values,
         "rate_hz": np.array(signal.rate_hz, np.float64),

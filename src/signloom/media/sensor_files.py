@@ -8,7 +8,6 @@ that says it. Files are never changed.
 from __future__ import annotations
 
 import functools
-import io
 import os
 import re
 from collections import Counter
@@ -18,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from signloom.errors import InputError
+from signloom.errors import InputError, MediaError
 from signloom.media.array_files import read_npy, read_npz
 from signloom.media.limits import DEFAULT_LIMITS, Limits, fail
 from signloom.media.local_files import HeldFile, open_regular
+from signloom.media.mat_files import list_mat, read_mat
 from signloom.media.sensor_clock import Clock, clock_of, evened, filled
 from signloom.media.sensor_columns import FACTORS, KEPT, Column, column_of, plain_unit
 from signloom.media.sensor_doubts import doubts
@@ -151,15 +151,15 @@ def looks_like_sensor(path: str | os.PathLike[str]) -> bool:
     array in a ``.mat`` file. Only its beginning is read."""
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     try:
-        with open_regular(path, None) as file:
-            start = file.read(1 << 16)
-            if suffix == ".mat":
-                return any(name == UTD_KEY for name, _, _ in _arrays_of_mat(path, start + file.read()))
+        if suffix == ".mat":
+            return any(array.name == UTD_KEY for array in list_mat(path))
         if suffix not in (".csv", ".tsv", ".txt"):
             return False
+        with open_regular(path, None) as file:
+            start = file.read(1 << 16)
         cut = start[: start.rfind(b"\n") + 1] or start
         names = read_text_table(HeldFile(os.fspath(path), cut)).names or ()
-    except Exception:  # whatever it is: no sensor's
+    except MediaError:  # whatever it is: no sensor's
         return False
     return sum(column is not None and column.quantity in KEPT for column in map(column_of, names)) >= 3
 
@@ -253,7 +253,7 @@ def _of_text(path, table: TextTable, row_id: Sequence[str] | None) -> _Text:
         have = ", ".join(f"'{n}'" for n in table.names) if table.names else "no header"
         raise fail(path, "bad-header", f"no column '{column}' to tell its recordings apart; it has {have}")
     at = table.names.index(column)
-    rows = [k for k, cells in enumerate(table.rows) if cells[at] == value]
+    rows = table.rows_by(at).get(value)
     if not rows:
         raise fail(path, "no-frames", f"no row has '{value}' in its column '{column}'")
     if len(rows) == 1 and (unfolded := side_by_side(table, rows[0])) is not None:
@@ -294,7 +294,7 @@ def _of_array(path, suffix: str, key: str | None, asked, time, limits: Limits) -
             raise fail(path, "bad-header", f"no array '{key}'; it holds {_shapes(arrays)}")
         values = arrays[key] if key is not None else next(iter(arrays.values()))
     else:
-        values = _of_mat(path, key, limits)
+        values = read_mat(path, key or UTD_KEY, limits)
         names = _UTD_CHANNELS if values.ndim == 2 and values.shape[1] == len(_UTD_CHANNELS) else None
         if key is None and names is None:
             raise fail(path, "bad-header", f"'{UTD_KEY}' is {values.shape}; wanted (T, 6): acceleration, rotation")
@@ -321,42 +321,6 @@ def _of_array(path, suffix: str, key: str | None, asked, time, limits: Limits) -
             path, "bad-header", f"does time run along its rows or columns? It is {values.shape}: time=rows (T, C)"
         )
     return _Array(values if fits == ["rows"] else values.T, None)
-
-
-def _of_mat(path, key: str | None, limits: Limits) -> np.ndarray:
-    from scipy.io import loadmat
-
-    with open_regular(path, min(limits.max_bytes, limits.max_decoded_bytes)) as file:
-        content = file.read()
-    found = _arrays_of_mat(path, content)
-    held = ", ".join(f"'{name}' {shape} {kind}" for name, shape, kind in found) or "nothing"
-    wanted = key or UTD_KEY
-    if wanted not in [name for name, _, _ in found]:
-        raise fail(path, "bad-header", f"no array '{wanted}'; it holds {held}. Choose one with key=NAME")
-    size = next(int(np.prod(shape)) * 8 for name, shape, _ in found if name == wanted)
-    if size > limits.max_decoded_bytes:
-        raise fail(path, "too-large", f"'{wanted}' has {size:,} bytes unpacked; at most {limits.max_decoded_bytes:,}")
-    try:
-        values = loadmat(io.BytesIO(content), variable_names=[wanted])[wanted]
-    except Exception as error:  # scipy raises whatever its parts do
-        raise fail(path, "truncated", f"cut off or damaged: {error}") from error
-    if not isinstance(values, np.ndarray):
-        raise fail(path, "bad-header", f"'{wanted}' is no plain array; it holds {held}")
-    return values
-
-
-def _arrays_of_mat(path, content: bytes) -> list[tuple[str, tuple[int, ...], str]]:
-    """Name, shape and kind of what a ``.mat`` file holds. Raises MediaError."""
-    from scipy.io import whosmat
-
-    if content.startswith((b"\x89HDF", b"MATLAB 7.3")) or content[512:516] == b"\x89HDF":
-        raise fail(path, "not-media", "a MATLAB 7.3 file (HDF5), which is not read: save it with '-v7'")
-    try:
-        return whosmat(io.BytesIO(content))
-    except Exception as error:  # scipy raises whatever its parts do
-        known = content.startswith(b"MATLAB")
-        what = f"cut off or damaged: {error}" if known else f"not a .mat file: {error}"
-        raise fail(path, "truncated" if known else "not-media", what) from error
 
 
 def _shapes(arrays: Mapping[str, np.ndarray]) -> str:
@@ -442,7 +406,7 @@ def _left_out(path, source, found: Sequence[Column | None], clock, asked) -> lis
         if column is not None and column.quantity == "count" and source.name(k) != getattr(source, "without", None):
             try:
                 steps = np.diff(source.numbers(path, k))
-            except Exception:  # names, not numbers
+            except MediaError:  # names, not numbers
                 notes.append(f"column '{source.name(k)}' is not read: it holds no numbers")
                 continue
             if len(steps) and (steps > 0).all() and (jumps := np.flatnonzero(steps != np.median(steps))).size:

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from typing import BinaryIO
 
@@ -40,6 +40,16 @@ class TextTable:
     lines: tuple[int, ...]
     decimal: str
     notes: tuple[str, ...] = ()
+    _places: dict[int, dict[str, list[int]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def rows_by(self, column: int) -> dict[str, list[int]]:
+        """The rows of each value of a column, in their order."""
+        if column not in self._places:
+            places: dict[str, list[int]] = {}
+            for k, cells in enumerate(self.rows):
+                places.setdefault(cells[column], []).append(k)
+            self._places[column] = places
+        return self._places[column]
 
     @property
     def width(self) -> int:
@@ -145,7 +155,8 @@ def _cells(line: str, delimiter: str) -> tuple[str, ...]:
     if delimiter == " ":
         return tuple(line.split())
     if '"' in line:
-        return tuple(cell.strip() for cell in next(csv.reader(io.StringIO(line), delimiter=delimiter), []))
+        with suppress(csv.Error):  # a cell of no end
+            return tuple(cell.strip() for cell in next(csv.reader(io.StringIO(line), delimiter=delimiter), []))
     return tuple(cell.strip() for cell in line.split(delimiter))
 
 

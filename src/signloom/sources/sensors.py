@@ -160,9 +160,7 @@ def _of_table(path: Path, columns: str | Mapping[str, str | int] | None, how: di
     if table.names is None:
         raise InputError(f"'{path}' has no header; a table of many recordings needs one, with a column for their ids")
     where, notes = _fields_of(path, table, columns)
-    rows: dict[str, list[int]] = {}
-    for k, cells in enumerate(table.rows):
-        rows.setdefault(cells[where["id"]], []).append(k)
+    rows = table.rows_by(where["id"])
     id_name = table.names[where["id"]]
     if "" in rows:
         raise InputError(f"'{path}' line {table.lines[rows[''][0]]}: no value in its id column '{id_name}'")
