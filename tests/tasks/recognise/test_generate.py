@@ -15,6 +15,7 @@ from signloom.data.manifest import read_manifest, write_manifest
 from signloom.data.signal import Signal
 from signloom.data.signal_files import write_signal
 from signloom.data.splits import apply_split, read_split
+from signloom.metrics.features import feature_match
 from signloom.tasks import load_predictor
 from signloom.tasks.recognise import losses
 from signloom.tasks.recognise.recipes import RECIPES
@@ -110,7 +111,7 @@ def test_every_term_reaches_the_generator():
     apart = torch.full((4, 3), 2.0, requires_grad=True)
     zero = torch.zeros(())
     value = losses.generate(apart, torch.zeros(4, 3), zero)
-    assert float(value) == pytest.approx(100 * (1.5 + 2 * 3**0.5))  # Huber of 2 is 1.5
+    assert float(value.detach()) == pytest.approx(100 * (1.5 + 2 * 3**0.5))  # Huber of 2 is 1.5
     value.backward()
     assert bool((apart.grad != 0).all())
 
@@ -156,13 +157,35 @@ def test_a_given_teacher_stays_as_it_is_and_use_opens_no_sensor_file(paired, run
     assert len(json.loads(said)["fusion"]["streams"]) == 2
 
 
-def test_generated_features_come_near_to_the_true_ones(paired, runs):
+def test_how_near_generated_features_come_is_measured(paired, runs, signloom, tmp_path):
+    words = ("evaluate", runs / "given", paired.root, "--against", runs / "imu", "--no-clips", "--out", tmp_path / "e")
+    code, said, err = signloom(*words, "--json")
+    assert code == 0, err
+    found = json.loads(said)["generated"]
     generator, teacher = load_predictor(runs / "given"), load_predictor(runs / "imu")
-    clips = clips_of(paired)
-    seen = generator.features(clips)
-    true = teacher.features(clips)
-    assert seen.shape == true.shape == (24, 32)
-    assert np.isfinite(seen).all()
+    clips = clips_of(apply_split(paired, read_split(runs / "given" / "split.json")).only("test"))
+    own, true = generator.features(clips), teacher.features(clips)
+    assert own.shape == true.shape == (found["n_clips"], 32)
+    assert found["r2"] == pytest.approx(1 - ((own - true) ** 2).sum() / ((true - true.mean(0)) ** 2).sum(), rel=1e-4)
+    code, said, _ = signloom(*words)
+    assert code == 0
+    assert "cosine" in said
+    code, _, err = signloom("evaluate", runs / "given", paired.root, "--against", runs / "rgb", "--no-clips")
+    assert code == 2
+    assert "--teacher" in err
+
+
+def test_features_are_compared_about_their_mean_and_with_those_of_other_clips():
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1, (30, 8)).astype(np.float32) + 5
+    found = feature_match(true, true)
+    assert found["cosine"] == pytest.approx(1)
+    assert found["r2"] == pytest.approx(1)
+    others = [1 - ((np.roll(true, k, 0) - true) ** 2).sum() / ((true - true.mean(0)) ** 2).sum() for k in range(1, 30)]
+    assert found["r2_shuffled"] == pytest.approx(np.mean(others), rel=1e-4)
+    assert abs(found["cosine_shuffled"]) < 0.1  # though all share what lies at 5
+    nothing = feature_match(rng.normal(5, 1, (30, 8)).astype(np.float32), true)
+    assert nothing["difference"]["low"] < 0 < nothing["difference"]["high"]
 
 
 def test_without_sensors_there_is_nothing_to_learn_from(moving_corpus, signloom, tmp_path):

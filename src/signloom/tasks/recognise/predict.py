@@ -15,7 +15,7 @@ from signloom.data.rates import far_from
 from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import CheckpointError, InputError, MediaError, SignloomWarning
 from signloom.tasks.recognise.data import Clips, reader_for
-from signloom.tasks.recognise.losses import answer
+from signloom.tasks.recognise.losses import answer, features
 from signloom.tasks.recognise.rates import warn_of_rates
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.task import Prediction
@@ -79,6 +79,22 @@ def mirrored(x_BCTHW: Tensor, stream: str) -> Tensor:
     return x
 
 
+def features_of(model: Any, clips: Clips, device: Any = "cpu") -> np.ndarray:
+    """What ``model`` has found of each clip's plain view before it names the sign, (N, F) float32.
+
+    Raises InputError for a model that does not tell.
+    """
+    import torch
+
+    size = SMALL_SCORING_BATCH if getattr(clips.inputs, "keeps_clips", False) else SCORING_BATCH
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(clips), size):
+            seen = clips.batch(range(start, min(start + size, len(clips)))).to(device).inputs
+            found.append(features(model, seen, clips.streams[0]).float().cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+
+
 @dataclass
 class Recogniser:
     """A recogniser. Implements :class:`signloom.training.task.Predictor`.
@@ -124,6 +140,10 @@ class Recogniser:
         warn_of_rates(self.checkpoint, clips)
         seen = Clips(clips, self.checkpoint.inputs, self.needs, self.read)
         return score(self.model, seen, device=self.device) / self.checkpoint.temperature
+
+    def features(self, clips: Sequence[ClipRef]) -> np.ndarray:
+        """What the network has found of each of many clips before it names the sign, (N, F) float32."""
+        return features_of(self.model, Clips(clips, self.checkpoint.inputs, self.needs, self.read), self.device)
 
     def __call__(self, clip: ClipRef) -> Prediction:
         """What is signed in ``clip``."""
