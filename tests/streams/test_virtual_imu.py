@@ -140,6 +140,27 @@ def test_a_measured_skeleton_gives_true_units(take):
         made_of(stream_named("virtual_imu", joint="right_thigh"), flat)
 
 
+@pytest.mark.real
+def test_of_a_kinect_beside_the_real_sensor_and_the_depth(real_data, tmp_path):
+    from scipy.io import loadmat
+
+    root = real_data / "utd_mhad"
+    stem = "a7_s1_t1"  # a cross in the air, of a subject of the training half
+    files = {"pose": f"Skeleton/{stem}_skeleton.mat", "depth": f"Depth/{stem}_depth.mat"}
+    record = Record("c", streams=files, extra={"imu": {"worn_on": "right_wrist"}})
+    streams = streams_named(("pose", "depth", "virtual_imu"), {"virtual_imu": {"joint": "worn-on"}})
+    made = prepare_clip(record, root, tmp_path, streams)
+    assert set(made["streams"]) == set(streams)
+    assert len(streams["depth"].read(tmp_path / made["streams"]["depth"])) == made["n_frames"]
+    again = streams_of(made["fingerprints"])["virtual_imu"]
+    signal = again.read(tmp_path / made["streams"]["virtual_imu"])
+    real = loadmat(root / f"Inertial/{stem}_inertial.mat")["d_iner"]
+    # The two span the same time, whatever their nominal rates say.
+    where = np.linspace(0, len(signal) - 1, len(real)).round().astype(int)
+    speed = np.linalg.norm(signal.values_TC[where, 3:], axis=1)
+    assert np.corrcoef(speed, np.linalg.norm(real[:, 3:], axis=1))[0, 1] > 0.5
+
+
 def test_joints_that_are_never_seen_are_refused(take):
     joints = joints_of(take.pose())
     present = joints.present_TJ.copy()

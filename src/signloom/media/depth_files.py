@@ -83,7 +83,8 @@ def _of_mat(path, file, limits: Limits) -> np.ndarray:
         shape, kind = there[KEY]
         if len(shape) != 3 or kind not in _KINDS:
             raise fail(path, "bad-header", f"'{KEY}' is {kind} {tuple(shape)}; wanted whole numbers (H, W, T)")
-        _check_size(path, *shape, limits)
+        height, width, n_frames = shape
+        _check_size(path, height, width, n_frames, limits)
         if (size := int(np.prod(shape)) * np.dtype(kind).itemsize) > limits.max_decoded_bytes:
             raise fail(path, "too-large", f"{size:,} bytes unpacked; at most {limits.max_decoded_bytes:,}")
         file.seek(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from signloom.data.stream import Stream, fingerprint_diff
@@ -27,6 +27,7 @@ __all__ = [
     "stream_type",
     "streams_named",
     "streams_of",
+    "with_parts",
 ]
 
 STREAMS = {
@@ -133,6 +134,12 @@ def parts_to_ask_for(stream: Stream) -> tuple[str, ...]:
 def part_of(stream: Stream, name: str) -> Stream | None:
     """The stream ``name`` with the settings that ``stream`` is made of; None where any will do."""
     return getattr(stream, name, None)
+
+
+def with_parts(stream: Stream, parts: Mapping[str, Stream]) -> Stream:
+    """``stream`` made of ``parts``, where it holds those."""
+    held: Any = stream
+    return replace(held, **{f.name: parts[f.name] for f in fields(held) if f.name in parts})
 
 
 def makeable() -> tuple[str, ...]:

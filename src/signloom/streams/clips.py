@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.media.recording import Recording
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
-from signloom.streams import recordings
+from signloom.streams import recordings, with_parts
 from signloom.streams.depth import MILLIMETRES
 from signloom.streams.pose import PoseStream, components_of, imported_fingerprint, seen_parts
 from signloom.streams.pose_cleaning import clean_pose
@@ -353,7 +353,7 @@ def _with_depth(
         for name, stream in of_depth.items()
     }
     if missing := {name: stream for name, stream in of_depth.items() if not (out / names[name]).exists()}:
-        runner = Runner(missing, ClipInfo(record.id, fps, depth_THW.shape[:0:-1]), eager=False)
+        runner = Runner(missing, ClipInfo(record.id, fps, (depth_THW.shape[2], depth_THW.shape[1])), eager=False)
         for row, depth_mm in enumerate(depth_THW):
             runner.push(row / fps, {MILLIMETRES: depth_mm})
         runner.write({name: out / path for name, path in names.items()})
@@ -381,7 +381,8 @@ def _of_imported(record: Record, made: dict[str, Any], out: Path, streams: Mappi
     """``made``, an imported pose, with the ``streams`` that are made of it."""
     pose = made["streams"]["pose"]
     imported = PoseStream.of_fingerprint(made["fingerprints"]["pose"], {})
-    streams = {name: replace(stream, pose=imported) for name, stream in streams.items()}
+    parts: dict[str, Any] = {"pose": imported}
+    streams = {name: with_parts(stream, parts) for name, stream in streams.items()}
     prints = {name: stream.fingerprint() for name, stream in streams.items()}
     names = {
         name: f"{name}/{file_name(record.id)}-{fingerprint_hash(pose, worn_on(record), prints[name])}{stream.suffix}"
