@@ -18,7 +18,7 @@ from signloom.data.skeleton import INDEX, joints_of
 from signloom.errors import InputError, MediaError
 from signloom.media.sensor_files import read_sensor_file
 from signloom.runtime.atomic import atomic_write, write_json
-from signloom.runtime.locks import locking_out
+from signloom.runtime.locks import folder_lock
 from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
 from signloom.transforms.clock import ClockFit, Search, Track, compared, fit_clock, score_at, stretch_of
@@ -93,9 +93,16 @@ def sync_corpus(
     InputError where no clip has both, or none could be read.
     """
     if out is not None:
-        out = Path(out)
         if (manifest.root / FILE_NAME).exists() and out.resolve() == manifest.root.resolve():
             raise InputError(f"--out '{out}' is the corpus itself, which is not changed; give another folder")
+        with folder_lock(out):
+            return _sync(manifest, out, joint, search, stretch, fill, quiet)
+    return _sync(manifest, None, joint, search, stretch, fill, quiet)
+
+
+def _sync(
+    manifest: Manifest, out: Path | None, joint: str | None, search: Search, stretch: bool, fill: bool, quiet: bool
+) -> Synced:
     clips = [r for r in manifest if "imu" in r.streams and any(s in r.streams for s in POSES)]
     if not clips:
         have = sorted({s for r in manifest for s in r.streams})
@@ -115,7 +122,7 @@ def sync_corpus(
     if fill:
         rows = _filled(rows, clips, read, factor[0] if factor else 1.0)
     done = Synced(tuple(rows), factor, None)
-    return done if out is None else _write(manifest, clips, done, read, out=out)
+    return done if out is None else _write(manifest, clips, done, read, out)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -270,7 +277,6 @@ def _filled(
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-@locking_out
 def _write(manifest: Manifest, clips: Sequence[Record], done: Synced, read: _Reader, out: Path) -> Synced:
     by_id = {row["id"]: row for row in done.rows}
     changed = [_corrected(r, by_id.get(r.id), read, manifest, out) for r in manifest]
