@@ -126,7 +126,7 @@ def test_a_kinects_skeleton_is_read_with_up_as_it_is(tmp_path):
     rng = np.random.default_rng(8)
     motion = session(make_signer(2), 4.0, rng)
     wrist = motion.sampled(30.0).hands[:, RIGHT, 0] * [1, -1, 1]  # a Kinect's y points up
-    places = np.tile(wrist[:, None], (1, len(KINECT_POINTS), 1)) + [0.0, 0.0, 3.0]
+    places = np.tile(wrist[:, None], (1, len(KINECT_POINTS), 1)) + np.array([0.0, 0.0, 3.0])
     pose = kinect_pose(places.astype(np.float32), np.ones(places.shape[:2], bool), 30.0)
     media.write_pose(tmp_path / "a.pose", pose)
     write_csv(tmp_path / "a.csv", wrist_sensor_of(motion, rng, offset_s=-0.3), 50.0)
@@ -188,6 +188,9 @@ def test_what_cannot_be_synchronised_is_told(raw, tmp_path):
         sync_corpus(raw, raw.root, quiet=True)
     with pytest.raises(InputError, match="no joint 'tail'"):
         sync_corpus(raw, joint="tail", quiet=True)
+    odd = tuple(replace(r, extra={"imu": {"worn_on": "right_wrist", "drift": -1}}) for r in raw)
+    with pytest.raises(InputError, match="above -1"):
+        sync_corpus(replace(raw, records=odd[:1]), quiet=True)
     unworn = replace(raw, records=tuple(replace(r, extra={}) for r in raw))
     with pytest.raises(InputError, match="--joint right_wrist"):
         sync_corpus(unworn, quiet=True)

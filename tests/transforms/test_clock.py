@@ -126,7 +126,7 @@ def test_noise_on_both_sides_is_unclear():
     refused = 0
     for _ in range(20):
         track = Track(rng.normal(0, 1, (100, 3)), np.ones(100, bool), 25.0, UP)
-        noise = np.concatenate([rng.normal(0, 0.5, (200, 3)) + [0, 1, 0], rng.normal(0, 90, (200, 3))], 1)
+        noise = rng.normal(0, 1, (200, 6)) * np.repeat([0.5, 90.0], 3)
         refused += fit_clock(track, Signal(noise.astype(np.float32), 50.0, WRIST_CHANNELS)).status == "unclear"
     assert refused >= 19
 
