@@ -18,7 +18,7 @@ from signloom.data.skeleton import INDEX, joints_of
 from signloom.errors import InputError, MediaError
 from signloom.media.sensor_files import read_sensor_file
 from signloom.runtime.atomic import atomic_write, write_json
-from signloom.runtime.locks import locking_out
+from signloom.runtime.locks import folder_lock
 from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
 from signloom.transforms.clock import ClockFit, Search, Track, compared, fit_clock, score_at, stretch_of
@@ -93,9 +93,16 @@ def sync_corpus(
     InputError where no clip has both, or none could be read.
     """
     if out is not None:
-        out = Path(out)
         if (manifest.root / FILE_NAME).exists() and out.resolve() == manifest.root.resolve():
             raise InputError(f"--out '{out}' is the corpus itself, which is not changed; give another folder")
+        with folder_lock(out):
+            return _sync(manifest, out, joint, search, stretch, fill, quiet)
+    return _sync(manifest, None, joint, search, stretch, fill, quiet)
+
+
+def _sync(
+    manifest: Manifest, out: Path | None, joint: str | None, search: Search, stretch: bool, fill: bool, quiet: bool
+) -> Synced:
     clips = [r for r in manifest if "imu" in r.streams and any(s in r.streams for s in POSES)]
     if not clips:
         have = sorted({s for r in manifest for s in r.streams})
@@ -115,7 +122,7 @@ def sync_corpus(
     if fill:
         rows = _filled(rows, clips, read, factor[0] if factor else 1.0)
     done = Synced(tuple(rows), factor, None)
-    return done if out is None else _write(manifest, clips, done, read, out=out)
+    return done if out is None else _write(manifest, clips, done, read, out)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -163,8 +170,8 @@ class _Reader:
             worn.append((joint, Track(points[:, k], present[:, k], *about_track), part))
         if not worn:
             raise InputError(f"clip '{record.id}': none of its channels is of '{self.joint or about.get('worn_on')}'")
-        known = (0.0, 0.0) if self.prepared else (float(about.get("offset_s", 0.0)), float(about.get("drift", 0.0)))
-        return _Clip(tuple(worn), known[0] - begin_s, known[1], begin_s)
+        offset_s, drift = (0.0, 0.0) if self.prepared else _known(record)
+        return _Clip(tuple(worn), offset_s - begin_s, drift, begin_s)
 
     def signal(self, record: Record) -> Signal:
         path = self.root / record.streams["imu"]
@@ -191,6 +198,18 @@ class _Reader:
         apart = apart[joints.present_TJ[:, shoulders].all(1)]
         unit_m = _SHOULDERS_M / float(np.median(apart)) if len(apart) and np.median(apart) > 0 else None
         return joints.xy_TJC, joints.present_TJ, tuple(INDEX), (joints.fps, None, unit_m), begin_s
+
+
+def _known(record: Record) -> tuple[float, float]:
+    """Offset and drift that the record of a clip tells, 0 where it does not. Raises InputError for what is neither."""
+    about = record.extra.get("imu", {})
+    offset_s, drift = about.get("offset_s", 0.0), about.get("drift", 0.0)
+    if not (isinstance(offset_s, int | float) and isinstance(drift, int | float) and drift > -1):
+        raise InputError(
+            f"clip '{record.id}': its record says offset_s {offset_s!r} and drift {drift!r} of its sensor; wanted "
+            "seconds, and a number above -1"
+        )
+    return float(offset_s), float(drift)
 
 
 def _by_place(signal: Signal) -> dict[str, Signal]:
@@ -261,8 +280,8 @@ def _filled(
     filled = []
     for row, record in zip(rows, clips):
         if row["status"] not in ("ok", "failed"):
-            known = 0.0 if read.prepared else float(record.extra.get("imu", {}).get("drift", 0.0))
-            row = row | {"status": "filled", "offset_s": middle, "drift": round((1 + known) * factor - 1, 6)}
+            _, drift = (0.0, 0.0) if read.prepared else _known(record)
+            row = row | {"status": "filled", "offset_s": middle, "drift": round((1 + drift) * factor - 1, 6)}
         filled.append(row)
     return filled
 
@@ -270,7 +289,6 @@ def _filled(
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-@locking_out
 def _write(manifest: Manifest, clips: Sequence[Record], done: Synced, read: _Reader, out: Path) -> Synced:
     by_id = {row["id"]: row for row in done.rows}
     changed = [_corrected(r, by_id.get(r.id), read, manifest, out) for r in manifest]

@@ -50,8 +50,8 @@ class Track:
     """The joint that wears the sensor: ``points_TC`` (T, 2) or (T, 3) in any unit of length, at ``fps``.
 
     ``present_T`` bool tells where it was seen. ``up`` is the direction away from the ground in the same axes; None for
-    pictures, whose y points down. ``unit_m`` is about how many metres the unit is, where that is known: it tells a joint
-    that stands still from one that moves.
+    pictures, whose y points down. ``unit_m`` is about how many metres the unit is, where that is known: it tells a
+    joint that stands still from one that moves.
     """
 
     points_TC: np.ndarray
