@@ -42,7 +42,6 @@ ENOUGH_FOR_STRETCH = 60
 SHOWN = 4
 SEARCH = Search()
 _SHOULDERS_M = 0.36  # between the joints of a grown-up's shoulders
-_NOT_OPTIONS = ("offset_s", "drift", "worn_on", "prepared")
 
 
 @dataclass(frozen=True)
@@ -177,8 +176,7 @@ class _Reader:
         path = self.root / record.streams["imu"]
         if self.prepared:
             return read_signal(path)
-        how = {k: v for k, v in record.extra.get("imu", {}).items() if k not in _NOT_OPTIONS}
-        found = read_sensor_file(path, **how)
+        found = read_sensor_file(path, **reading(record.extra.get("imu", {})))
         return Signal(found.values_TC.astype(np.float32), found.rate_hz, found.channels, float(found.times_s[0]))
 
     def _pose(self, record: Record):

@@ -21,6 +21,15 @@ LEAST_COVERED = 0.5
 """A sensor that was on for less than this share of its clip is refused: its clock or its rate is hardly right."""
 
 
+NOT_OF_THE_FILE = ("offset_s", "drift", "worn_on", "prepared")
+"""What a record says of its sensor beside how its file is to be read."""
+
+
+def reading(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of :func:`signloom.media.sensor_files.read_sensor_file` in a record's ``extra["imu"]``."""
+    return {name: value for name, value in about.items() if name not in NOT_OF_THE_FILE}
+
+
 @dataclass(frozen=True)
 class ImuStream(ImportedStream):
     """Acceleration, rate of turn, muscle activity …: the file of a sensor, checked, in g, degrees/s, .npz files.
@@ -69,13 +78,8 @@ class ImuStream(ImportedStream):
         """
         from signloom.media.sensor_files import read_sensor_file
 
-        how = dict(how)
-        offset_s, drift = float(how.pop("offset_s", 0.0)), float(how.pop("drift", 0.0))
-        worn_on = how.pop("worn_on", None)
-        how.pop("prepared", None)
-        found = read_sensor_file(file, **how)
-        if not found.rate_hz:
-            raise MediaError(f"'{file}': its rate is not known; give it: --option rate_hz=…", "no-rate")
+        offset_s, drift = float(how.get("offset_s", 0.0)), float(how.get("drift", 0.0))
+        found = read_sensor_file(file, **reading(how))
         rate_hz = found.rate_hz / (1 + drift)
         start_s = offset_s + (1 + drift) * float(found.times_s[0] if len(found.times_s) else 0.0)
         signal = Signal(found.values_TC.astype(np.float32), rate_hz, tuple(found.channels), start_s)
@@ -98,7 +102,9 @@ class ImuStream(ImportedStream):
         if self.rate_hz:
             signal = signal.resampled(self.rate_hz)
         about = {"rate_hz": round(signal.rate_hz, 6), "prepared": True}
-        extra = {"imu": about | ({"worn_on": worn_on} if worn_on else {})} | ({"imu_found": told} if told else {})
+        extra = {"imu": about | ({"worn_on": how["worn_on"]} if how.get("worn_on") else {})} | (
+            {"imu_found": told} if told else {}
+        )
         stream = replace(self, channels=signal.channels)
         digest = hashlib.blake2b(signal.values_TC.tobytes(), digest_size=16)
         digest.update(repr((signal.channels, round(found.rate_hz, 6))).encode())
