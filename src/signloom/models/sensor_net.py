@@ -36,9 +36,9 @@ class SensorNetConfig:
     taps: int = 9
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     hidden: int = 128
-    dropout: float = 0.5
+    dropout: float = 0.7
     head_dropout: float = 0.3
-    members: int = 2
+    members: int = 3
 
 
 class RandomKernels(nn.Module):
@@ -67,7 +67,8 @@ class RandomKernels(nn.Module):
             kernel, threshold = self.get_buffer(f"kernel_{d}"), self.get_buffer(f"threshold_{d}")
             answer = F.conv1d(x, kernel, -threshold, padding=d * (kernel.shape[2] // 2), dilation=d)
             above = F.relu(answer) * keep
-            figures += [(above > 0).sum(2) / n, above.sum(2) / n, above.amax(2)]
+            most = answer.masked_fill(~mask_BT[:, None], torch.finfo(answer.dtype).min).amax(2)
+            figures += [(above > 0).sum(2) / n, above.sum(2) / n, most]
         return torch.cat(figures, dim=1)
 
 
@@ -94,9 +95,9 @@ class Member(nn.Module):
 class SensorNet(nn.Module):
     """Sensors over time -> class logits, by an ensemble of small networks that share their input.
 
-    ``forward(x_BCT, mask_BT)`` with ``x_BCT`` float (B, C, T) and ``mask_BT`` bool (True = a real step), any T. In use
-    it returns the log of the members' mean probability (B, K); in training the members' own logits (B, M, K), so that
-    each learns by itself and their errors differ.
+    ``forward(x_BCT, mask_BT)`` with ``x_BCT`` float (B, C, T) and ``mask_BT`` bool (True = a real step; at least one a
+    clip), any T. In use it returns the log of the members' mean probability (B, K); in training the members' own
+    logits (B, M, K), so that each learns by itself and their errors differ.
     """
 
     takes: ClassVar[str] = "sensor"
