@@ -47,10 +47,11 @@ def test_how_it_is_strapped_on_changes_the_heading_alone():
 
 
 def test_the_heading_goes_by_way_of_the_usual_direction():
-    """Two clips that differ by how far the arm leaned at first agree in heading, where the lean is towards ``usual``."""
+    """Two clips that differ in how far the arm leaned at first agree in heading."""
     felt, rotation, _, _ = turning_sensor(2)
     usual = levelled(felt, rotation, RATE).down
-    lean = rotation_between(usual, (usual + [0.2, 0.1, 0]) / np.linalg.norm(usual + [0.2, 0.1, 0]))
+    leaning = usual + np.array([0.2, 0.1, 0])
+    lean = rotation_between(usual, leaning / np.linalg.norm(leaning))
     a = levelled(felt, rotation, RATE, usual)
     b = levelled(felt @ lean.T, rotation @ lean.T, RATE, usual)
     np.testing.assert_allclose(a.linear_TC, b.linear_TC, atol=1e-6)

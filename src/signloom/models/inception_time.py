@@ -38,7 +38,9 @@ class Inception(nn.Module):
         narrow = channels > WIDTH
         self.bottleneck = nn.Conv1d(channels, WIDTH, 1, bias=False) if narrow else nn.Identity()
         inner = WIDTH if narrow else channels
-        self.convs = nn.ModuleList(nn.Conv1d(inner, WIDTH, k, padding="same", bias=False) for k in KERNELS)
+        self.convs = nn.ModuleList(
+            nn.Sequential(nn.ZeroPad1d(((k - 1) // 2, k // 2)), nn.Conv1d(inner, WIDTH, k, bias=False)) for k in KERNELS
+        )
         self.pooled = nn.Sequential(nn.MaxPool1d(3, 1, 1), nn.Conv1d(channels, WIDTH, 1, bias=False))
         self.norm = nn.BatchNorm1d(4 * WIDTH)
 

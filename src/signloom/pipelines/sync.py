@@ -21,6 +21,7 @@ from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.locks import folder_lock
 from signloom.runtime.names import file_name
 from signloom.runtime.progress import Progress
+from signloom.streams.imu import reading
 from signloom.transforms.clock import ClockFit, Search, Track, compared, fit_clock, score_at, stretch_of
 
 POSES = ("pose", "skeleton")

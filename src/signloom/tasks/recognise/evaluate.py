@@ -97,8 +97,8 @@ def compare_features(own: Recogniser, against: Recogniser, manifest: Manifest, s
     paired = manifest.where(lambda r: all(s in r.streams for s in (*own.needs, *against.needs)))
     if len(paired) < 2:
         raise InputError(
-            f"--against: {len(paired)} clips of '{manifest.root}' have streams {', '.join((*own.needs, *against.needs))}"
-            "; at least 2 are needed to compare features"
+            f"--against: {len(paired)} clips of '{manifest.root}' have the streams "
+            f"{', '.join((*own.needs, *against.needs))}; at least 2 are needed to compare features"
         )
     clips = clips_of(paired, "the checkpoint")
     mine, true = own.features(clips), against.features(clips)
