@@ -26,6 +26,7 @@ INPUTS = {  # verb → its arguments before (and after) the input
     "recognise": ([], ["--out", "OUT"]),
     "doctor": ([], []),
     "prepare": ([], ["--out", "OUT"]),
+    "sync": ([], ["--out", "OUT"]),
     "split": ([], ["--out", "OUT"]),
     "shard": ([], ["--out", "OUT"]),
     "train": ([], ["--out", "OUT"]),
@@ -96,7 +97,7 @@ def test_an_input_that_cannot_be_used_is_told_and_stays_as_it_is(verb, say, tmp_
     first, rest = INPUTS[verb]
     for number, path in enumerate(given):
         places = {"OUT": tmp_path / f"out{number}", "OUT.onnx": tmp_path / f"{number}.onnx", "INPUT": path}
-        alone = ("split", "train", "evaluate", "crossval", "export", "info", "bench")
+        alone = ("sync", "split", "train", "evaluate", "crossval", "export", "info", "bench")
         workers = [] if verb in alone else ["--workers", "0"]
         code, err = say(verb, *first, path, *(places.get(word, word) for word in rest), *workers)
         assert code != 0 or verb == "doctor" or (verb == "info" and path.name == "manifest only"), (path, err)
@@ -110,6 +111,7 @@ OUTPUTS = {  # verb → its arguments, and whether its output is a folder; CORPU
     "prepare": (["VIDEOS", *PATTERN, "--streams", "frames", "--out"], True),
     "synth": ([], True),
     "demo": (["--out"], True),
+    "sync": (["CORPUS", "--out"], True),
     "shard": (["CORPUS", "--out"], True),
     "train": (["CORPUS", "--recipe", "rgb", "--out"], True),
     "evaluate": (["RUN", "CORPUS", "--out"], True),

@@ -203,6 +203,7 @@ def test_split_lists_find_sensors_and_videos_by_name(tree):
         ("s1", "train", ["imu"]),
         ("s2", "test", ["imu", "video"]),
     ]
+    assert [r.extra for r in corpus] == [{"imu": {"rate_hz": 50.0, "worn_on": "right_wrist"}}] * 2
     assert corpus.meta["missing"]["count"] == 1
     (root / "test.csv").write_text("0,a1_s1_t1_color.npy,a1\n")
     with pytest.raises(InputError, match="also in the train list"):
@@ -256,7 +257,10 @@ def test_header_less_shuffled_lists_are_read_too(real_data):
 def test_utd_mhad_finds_all_its_sensor_files(real_data):
     corpus = read_mhad(real_data / "utd_mhad", lists=real_data / "splits" / "utd-mhad")
     assert len(corpus) == 861
-    assert all({"imu", "skeleton", "depth"} <= set(r.streams) for r in corpus)
+    assert all({"imu", "pose", "depth"} <= set(r.streams) for r in corpus)
+    thigh = {r.label for r in corpus if r.extra["imu"] == {"rate_hz": 50.0, "worn_on": "right_thigh"}}
+    assert thigh == {f"a{k}" for k in range(22, 28)}
+    assert {r.extra["imu"]["worn_on"] for r in corpus} == {"right_wrist", "right_thigh"}
 
 
 def test_autsl_publishes_by_signer():

@@ -277,6 +277,85 @@ def test_sensors_keep_their_own_time():
     assert len(whole["frames"]) == 10
 
 
+@dataclass(frozen=True)
+class ArrayStream(Stream):
+    """Each frame's brightness, as an array file."""
+
+    name = "bright"
+    suffix = ".npy"
+
+    def open(self, info):
+        return ArrayStage()
+
+    @contextmanager
+    def writer(self, file, info):
+        samples = []
+        yield samples.append
+        np.save(file, np.stack(samples))
+
+    def read(self, file, rows=None):
+        return np.load(file)
+
+
+class ArrayStage:
+    def push(self, time_s, samples):
+        return [Timed(time_s, samples["video"].mean(keepdims=True).ravel())]
+
+    def close(self):
+        return []
+
+
+@dataclass(frozen=True)
+class VirtualStream(ArrayStream):
+    """A sensor with two samples for each frame of the whole ``bright``."""
+
+    name = "virtual"
+    clock = "own"
+    requires = ()
+    requires_whole = ("bright",)
+
+    def open(self, info):
+        return VirtualStage(np.repeat(info.complete["bright"], 2, axis=0), info.fps)
+
+
+@dataclass
+class VirtualStage:
+    values: np.ndarray
+    fps: float
+
+    def close(self):
+        return [Timed(k / 2 / self.fps, value) for k, value in enumerate(self.values)]
+
+
+def test_a_sensor_of_a_whole_stream_is_made_at_the_end(clips, tmp_path):
+    """With a clock of its own: beside frames, of what is complete alone, live as it is written."""
+    for which, path in clips.items():
+        streams = {"virtual": VirtualStream(), "bright": ArrayStream()}
+        given, whole, runner = live(streams, path)
+        assert "virtual" not in given
+        assert list(whole) == ["virtual", "bright"]
+        np.testing.assert_array_equal(whole["virtual"], np.repeat(whole["bright"], 2, axis=0))
+        assert len(whole["virtual"]) == 2 * len(runner.rows)
+        _, alone, _ = live(streams, path, keep=["virtual"])
+        assert list(alone) == ["virtual"]
+        np.testing.assert_array_equal(alone["virtual"], whole["virtual"])
+        writing = Runner(streams, ClipInfo("c", runner.info.fps), eager=False)
+        for time_s, frame in media.iter_frames(path):
+            writing.push(time_s, {"video": frame})
+        files = {name: tmp_path / f"{which}-{name}.npy" for name in streams}
+        writing.write(files)
+        for name in streams:
+            np.testing.assert_array_equal(np.load(files[name]), whole[name])
+        # Of a stream that is there, no frame is needed.
+        info = ClipInfo("c", runner.info.fps, complete={"bright": whole["bright"]})
+        Runner({"virtual": VirtualStream()}, info, eager=False).write({"virtual": tmp_path / "again.npy"})
+        assert (tmp_path / "again.npy").read_bytes() == files["virtual"].read_bytes()
+        np.testing.assert_array_equal(Runner({"virtual": VirtualStream()}, info).close()["virtual"], whole["virtual"])
+    with pytest.raises(InputError, match="'virtual' needs stream 'bright', whole"):
+        Runner({"virtual": VirtualStream()}, ClipInfo("c", 25.0))
+    assert Runner({"virtual": VirtualStream(), "bright": ArrayStream()}, ClipInfo("c", 25.0)).close() == {}
+
+
 def test_what_cannot_be_is_refused():
     info = ClipInfo("c", 25.0)
     frame = np.zeros((64, 64, 3), np.uint8)

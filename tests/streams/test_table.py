@@ -99,6 +99,8 @@ def test_every_stream_is_rebuilt_from_its_fingerprint(name):
         "pose": {"face": "mesh", "least_tracking": 0.25},
         "frames": {"shorter_px": 64, "crf": 20, "keyframe_every": 5},
         "flow": {"method": "farneback", "limit_px": 8.0, "units": "body"},
+        "depth": {"near_mm": 1500.0, "far_mm": 3500.0},
+        "virtual_imu": {"joint": "left_wrist,right_thigh", "rate_hz": 100.0, "cutoff_hz": 5.0, "shoulders_m": 0.4},
         "signer": {"size_px": 128, "shoulders": 2.5, "background": "#00ff00", "across": 0.4},
     }
     stream = streams_named([name], settings)[name]
@@ -137,18 +139,18 @@ def test_what_was_imported_is_read_and_not_made():
 
 def test_errors_name_what_there_is():
     with pytest.raises(InputError, match="pose, frames, flow"):
-        stream_named("depth")
+        stream_named("thermal")
     with pytest.raises(InputError, match="it has shorter_px, crf, keyframe_every"):
         stream_named("frames", size=3)
     with pytest.raises(InputError, match="expected some of pose, frames"):
         Preparation(("skeleton",))
-    with pytest.raises(InputError, match="depth"):
-        streams_of({"depth": {}})
+    with pytest.raises(InputError, match="thermal"):
+        streams_of({"thermal": {}})
     for text, said in {
         "frames": "STREAM.NAME=VALUE",
         "frames.size=3": "keyframe_every",
         "frames.crf=fine": "an int",
-        "depth.x=1": "there is pose",
+        "thermal.x=1": "there is pose",
     }.items():
         with pytest.raises(InputError, match=said):
             parse_settings([text])

@@ -64,6 +64,12 @@ Runs that are compared or fused must have been trained on the same split. Scores
         help="measure a generator's FID too, with the Inception-v3 weights in this file, the usual PyTorch port of "
         "TensorFlow's",
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="RUN",
+        help="the run of sensors whose features a generator was taught to give: how near they come is measured too",
+    )
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
@@ -91,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
     if (args.lpips or args.fid) and tasks[args.run[0]] != "paint":
         asked = "--lpips" if args.lpips else "--fid"
         raise InputError(f"{asked} measures painted pictures, and '{args.run[0]}' paints none; leave it out")
+    if args.against and (len(args.run) > 1 or tasks[args.run[0]] != "recognise"):
+        raise InputError("--against compares the features of one recogniser; give one run")
     crossvals = [folder for folder in args.run if is_crossval(folder)]
     if crossvals:
         return _crossvals(args, corpus, crossvals)
@@ -154,6 +162,8 @@ def _one(args: argparse.Namespace, corpus: Any) -> int:
             "lpips": load_lpips(args.lpips) if args.lpips else None,
             "fid": load_fid(args.fid) if args.fid else None,
         }
+    if args.against:
+        options["against"] = load_predictor(args.against)
     evaluation = kind.evaluate(predictor, _with_split(args, corpus), args.on, about=_about(args), **options)
     return _tell(args, evaluation, args.out or args.run[0], f"evaluation-{args.on}")
 

@@ -43,6 +43,24 @@ class ClipInfo:
     size_px: tuple[int, int] | None = None
     """Width and height of the pictures as displayed and cut to the clip's box, where they are known."""
     complete: Mapping[str, Samples] = field(default_factory=dict)
+    worn_on: str = ""
+    """The joint that wears the clip's sensor, where its record tells (``extra["imu"]["worn_on"]``)."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A stream of one clip that was read from a file of its own.
+
+    ``stream`` is the stream with what the file told of it (its channels); ``n_frames`` and ``fps`` are the clip's where
+    it is nothing else; ``content`` identifies what was measured, and ``extra`` is for the clip's record.
+    """
+
+    stream: Stream
+    samples: Samples
+    n_frames: int
+    fps: float
+    content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Stage(Protocol):
@@ -76,13 +94,15 @@ class Stream(Protocol):
     """Whether :meth:`read` gives the very samples that were written, so that others can be made of its files."""
     small: ClassVar[bool] = False
     """Whether a whole clip of it is little to hold: it waits in memory, is written first, and is at hand for others."""
+    imported: ClassVar[bool] = False
+    """Whether it is an :class:`ImportedStream`."""
     extra_fields: ClassVar[tuple[str, ...]] = ()
     """The names of what :meth:`extra` gives."""
 
     @property
     def requires(self) -> tuple[str, ...]:
         """The streams whose samples a stage is pushed; ``"video"`` is the footage, uint8 (H, W, 3) RGB. Empty where it
-        cannot be made, only read."""
+        is made of whole streams alone, or only read."""
         return ("video",)
 
     @property
@@ -115,12 +135,34 @@ class Stream(Protocol):
         return samples
 
     def gather(self, samples: Sequence[Any], info: ClipInfo) -> Samples:
-        """Samples of a clip as :meth:`read` would give them once they were written (but for lossy compression)."""
-        return np.stack(samples)
+        """Samples of a clip as :meth:`read` would give them once they were written (but for lossy compression).
+
+        Those of a stream with its own clock come as :class:`Timed`."""
+        return np.stack([s.sample if isinstance(s, Timed) else s for s in samples])
 
     def extra(self, info: ClipInfo) -> dict[str, Any]:
         """What the clip's record says besides. ``info`` has the streams that it requires whole, and all small ones."""
         return {}
+
+
+class ImportedStream(Stream, Protocol):
+    """A stream that ``prepare`` takes from a file of its own, one that the record names as this stream."""
+
+    imported: ClassVar[bool] = True
+
+    def import_file(
+        self, file: Path, how: Mapping[str, Any], info: ClipInfo, span_s: tuple[float, float] | None, *, cut: bool
+    ) -> Imported:
+        """What ``file`` holds, read as ``how`` says (the record's ``extra`` of this name).
+
+        ``span_s`` is where the clip stands in its footage, None where it has none; with ``cut`` it is only a part of
+        what was filmed, and the file is cut to it. Raises MediaError.
+        """
+        ...
+
+    def write(self, file: Path, samples: Samples) -> None:
+        """Store ``samples`` as :meth:`read` gives them, whole or not at all."""
+        ...
 
 
 def fingerprint_diff(expected: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The only code that opens media: video, pictures, ``.pose`` files and flow, read exactly and safely.
+"""The only code that opens media: video, depth, pictures, ``.pose`` files and flow, read exactly and safely.
 
 *Exactly*: every frame once, in presentation order, in the colours and the orientation that were recorded, with the
 time at which it was shown. *Safely*: only regular local files, only formats on a list, never a file that another file
@@ -7,6 +7,7 @@ names; caps on bytes, picture size, frames and time; and one exception, :class:`
 passes for a sign. Decisions are explained in docs/decisions/0002-reading-video.md.
 """
 
+from signloom.media.depth_files import depth_rate, read_depth
 from signloom.media.flow_files import open_flow_writer, probe_flow, read_flow, read_flow_codes, write_flow
 from signloom.media.images import read_picture, write_picture
 from signloom.media.limits import DEFAULT_FPS, PLAUSIBLE_FPS, REASONS, Limits
@@ -37,6 +38,7 @@ __all__ = [
     "constant_rate",
     "content_hash",
     "cut_at",
+    "depth_rate",
     "exact_rate",
     "frame_times",
     "frames_between",
@@ -49,6 +51,7 @@ __all__ = [
     "probe",
     "probe_flow",
     "probe_pose",
+    "read_depth",
     "read_flow",
     "read_flow_codes",
     "read_frames",

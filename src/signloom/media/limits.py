@@ -19,6 +19,7 @@ REASONS = (
     "too-large",  # more bytes or pixels than the limits allow
     "too-long",  # more frames than the limits allow
     "bad-header",  # the header contradicts itself or the file
+    "no-rate",  # a sensor's samples, and nothing that says how many a second
     "timeout",  # reading took longer than the limits allow
     "crashed",  # the process that read the file died
     "out-of-memory",  # the process that read the file hit its memory cap
@@ -31,13 +32,15 @@ PLAUSIBLE_FPS = (0.5, 1000.0)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one clip may cost. ``max_seconds`` is wall clock spent reading and decoding, not the clip's duration."""
+    """What one clip may cost. ``max_seconds`` is wall clock spent reading and decoding, not the clip's duration.
+    ``max_samples`` is for sensors, which take more a second than cameras."""
 
     max_frames: int = 20_000
     max_side_px: int = 8192
     max_seconds: float = 600.0
     max_bytes: int = 4 << 30
     max_decoded_bytes: int = 2 << 30
+    max_samples: int = 4_000_000
 
 
 DEFAULT_LIMITS = Limits()

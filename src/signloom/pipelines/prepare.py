@@ -23,6 +23,7 @@ from signloom.sources.picture_names import odd_folders
 from signloom.streams import STREAMS, makeable, part_of, parts_to_ask_for, recordings, stream_type, streams_named
 from signloom.streams.clips import prepare_clip, start_of
 from signloom.streams.pose_cleaning import pose_notes
+from signloom.streams.sensor_notes import sensor_notes
 
 LIMITS = media.Limits()
 
@@ -61,7 +62,9 @@ class Preparation:
 
     def fingerprints(self) -> dict[str, dict[str, Any]]:
         """For each stream made from video, what makes it."""
-        return {name: self.streams[name].fingerprint() for name in _listed(self.streams)}
+        return {
+            name: self.streams[name].fingerprint() for name in _listed(self.streams) if not self.streams[name].imported
+        }
 
 
 def streams_to_make(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Stream]:
@@ -131,7 +134,7 @@ def prepare_corpus(
     finally:
         recordings.let_go()
     once.clear(out)
-    outcomes = _one_estimator_only(outcomes)
+    outcomes = _made_alike(outcomes)
     records, failures, streams = _sorted_out(manifest, outcomes, out, preparation)
     write_failures(out, failures)
     if not records:
@@ -144,6 +147,7 @@ def prepare_corpus(
     meta = {k: v for k, v in manifest.meta.items() if k not in ("streams", "failed")}
     videos = {r.id: manifest.root / r.streams["video"] for r in manifest if "video" in r.streams}
     told = pose_notes({r.id: r.extra["pose_found"] for r in records if "pose_found" in r.extra})
+    told += sensor_notes({r.id: r.extra["imu_found"] for r in records if "imu_found" in r.extra})
     if told := [*told, *odd_folders(videos), *apart_notes(manifest, records), *nearly_partners(manifest)]:
         meta["notes"] = [*(n for n in meta.get("notes", ()) if n not in told), *told]
     if earlier is not None:
@@ -214,6 +218,8 @@ def _with_earlier(
     also = {s: made for s, made in earlier.meta.get("streams", {}).items() if s in makeable() and s not in streams}
     if "flow" in streams and also.get("flow_view", {}).get("flow") != streams["flow"]:
         also.pop("flow_view", None)  # it shows another flow
+    if "pose" in streams and also.get("virtual_imu", {}).get("pose") != streams["pose"]:
+        also.pop("virtual_imu", None)  # it is of another pose
     merged, used = [], set()
     for record in records:
         old = before.get(record.id)
@@ -232,6 +238,7 @@ def _with_earlier(
 
 def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Preparation) -> str:
     start = start_of(record)
+    beside = start != "depth" and "depth" in record.streams and "depth" in preparation.streams
     return fingerprint_hash(
         file_stamp(root / record.streams[start]) if start else "",
         record.first_frame,
@@ -240,36 +247,55 @@ def _stamp(record: Record, root: Path, made: Mapping[str, Any], preparation: Pre
         record.box_px,
         made,
         _imported(record, preparation),
+        *([file_stamp(root / record.streams["depth"]), record.extra.get("depth")] if beside else ()),
         sorted(preparation.streams),
+        *_own_files(record, root, preparation),
         # How long a clip may take does not shape what is made of it.
         {k: v for k, v in asdict(preparation.limits).items() if k != "max_seconds"},
     )
 
 
 def _imported(record: Record, preparation: Preparation) -> list[Any]:
-    """What shapes a pose that is imported; nothing for other clips."""
+    """What shapes a clip that is imported; nothing for clips of video."""
     if start_of(record) in (None, "video"):
         return []
-    return [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
+    others = {name: repr(stream) for name, stream in preparation.streams.items() if name != "pose"}
+    pose = [record.extra.get("person", "auto"), getattr(preparation.streams.get("pose"), "ghosts", "drop")]
+    return pose + ([others, record.extra.get("imu"), record.extra.get("depth")] if others else [])
 
 
-def _one_estimator_only(outcomes: list[Outcome]) -> list[Outcome]:
-    """Fail the clips whose imported pose was made otherwise than most: one model cannot read both."""
-    kinds = Counter(
-        json.dumps(o.value["fingerprints"].get("pose"), sort_keys=True)
-        for o in outcomes
-        if o.ok and o.value is not None
-    )
-    if len(kinds) < 2:
-        return outcomes
-    usual = kinds.most_common(1)[0][0]
-    checked = []
-    for outcome in outcomes:
-        kind = json.dumps(outcome.value["fingerprints"].get("pose"), sort_keys=True) if outcome.value else usual
-        if outcome.ok and kind != usual:
-            message = (
-                f"clip '{outcome.id}': its pose is {kind}, most clips' is {usual}; prepare them as separate corpora"
-            )
-            outcome = Outcome(outcome.id, reason="other-estimator", message=message)
-        checked.append(outcome)
-    return checked
+def _own_files(record: Record, root: Path, preparation: Preparation) -> list[Any]:
+    """What shapes the streams of a clip that have files of their own."""
+    return [
+        (name, stream.fingerprint(), file_stamp(root / record.streams[name]), record.extra.get(name))
+        for name, stream in preparation.streams.items()
+        if stream.imported and name in record.streams
+    ]
+
+
+def _made_alike(outcomes: list[Outcome]) -> list[Outcome]:
+    """Fail the clips of which an imported stream was made otherwise than most: one model cannot read both."""
+    for stream, reason in (("pose", "other-estimator"), ("imu", "other-channels")):
+        kinds = Counter(kind for o in outcomes if (kind := _kind(o, stream)) is not None)
+        if len(kinds) < 2:
+            continue
+        usual = kinds.most_common(1)[0][0]
+        checked = []
+        for outcome in outcomes:
+            kind = _kind(outcome, stream)
+            if kind not in (None, usual):
+                message = (
+                    f"clip '{outcome.id}': its {stream} is {kind}, most clips' is {usual}; prepare them as separate "
+                    "corpora"
+                )
+                outcome = Outcome(outcome.id, reason=reason, message=message)
+            checked.append(outcome)
+        outcomes = checked
+    return outcomes
+
+
+def _kind(outcome: Outcome, stream: str) -> str | None:
+    """How ``stream`` was made of a clip that went well and has it, as text."""
+    if not outcome.ok or outcome.value is None or stream not in outcome.value["fingerprints"]:
+        return None
+    return json.dumps(outcome.value["fingerprints"][stream], sort_keys=True)

@@ -35,9 +35,11 @@ def footage_of(record: Record, root: Path) -> dict[str, Any]:
     """Where the footage of a clip lies, as entries of a result: ``video``, and the range and box that are the clip's.
 
     What else a recording shows stays out of a report: whoever stands beside the signer, and what went before. The
-    stream ``frames``, taken where the video is gone, is cut already.
+    stream ``frames``, taken where the video is gone, is cut already, and so is ``depth``, of clips without either.
     """
-    video, frames = (root / record.streams[s] if s in record.streams else None for s in ("video", "frames"))
+    names = ("video", "frames", "depth")
+    video, frames, depth = (root / record.streams[s] if s in record.streams else None for s in names)
+    frames = frames or depth
     if video is not None and (frames is None or video.exists()):
         cut = {"first_frame": record.first_frame, "end_frame": record.end_frame, "box_px": record.box_px}
         return {"video": str(video.resolve()), **cut}

@@ -29,6 +29,17 @@ MAX_SIGNERS = 15
 MAX_PAIRS = 5
 
 
+def generated_lines(found: Mapping[str, Any]) -> list[str]:
+    """How near generated features come to the true ones."""
+    apart = found["difference"]
+    sure = f" [{apart['low']:.3f}, {apart['high']:.3f}]" if apart["low"] is not None else ""
+    return [
+        f"Generated features beside the true ones of {count(found['n_clips'], 'clip')}, and of other clips (control):",
+        f"  cosine {found['cosine']:.3f}, of other clips {found['cosine_shuffled']:.3f}: {apart['value']:+.3f}{sure}",
+        f"  R² {found['r2']:.3f}, of other clips {found['r2_shuffled']:.3f}",
+    ]
+
+
 def summary_lines(results: Results) -> list[str]:
     """What an evaluation found, in lines for a terminal: the split beside the accuracy, warnings last."""
     metrics = results.get("metrics") or {}
@@ -55,6 +66,8 @@ def summary_lines(results: Results) -> list[str]:
             lines.append(_line(name, metrics[key]))
     if metrics.get("ece") is not None:
         lines.append(f"  {'calibration error':<18} {percent(metrics['ece'])}")
+    if results.get("generated"):
+        lines += ["", *generated_lines(results["generated"])]
     if results.get("fusion"):
         lines += ["", *stream_lines(results["fusion"], fused=True)]
     signers = sorted(results.get("per_signer") or [], key=lambda r: number_of(r.get("top1")) or 0.0)

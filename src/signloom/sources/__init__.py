@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ SOURCES: dict[str, Source] = {
     "chalearn": Source("chalearn", "read_chalearn", "ChaLearn IsoGD lists: rgb.avi depth.avi class"),
     "autsl": Source("autsl", "read_autsl", "AUTSL label lists: signerN_sampleM,class"),
     "lsa64": Source("lsa64", "read_lsa64", "LSA64 names: sign_person_repetition.mp4"),
+    "sensors": Source(
+        "sensors", "read_sensors", "sensor recordings alone: --pattern '{signer}/{label}_{take}.csv', or one wide table"
+    ),
     "mhad": Source("mhad", "read_mhad", "VSL, UTD-MHAD and Berkeley MHAD split lists: ,file,label"),
     "dgs_landmarks": Source("dgs_landmarks", "read_dgs_landmarks", "German signs as tables of hand landmarks"),
 }
@@ -57,11 +60,15 @@ def read_source(root: str | Path, source: str = "auto", pattern: str | None = No
     InputError for an unknown source or option, and for a folder that cannot be told, with a --pattern that would fit.
 
     Every source takes the option ``person``: who is to be read from poses of several people
-    (:func:`signloom.data.people.check_choice`).
+    (:func:`signloom.data.people.check_choice`); and options ``imu.NAME``: how the sensor files of its clips are read
+    (:func:`signloom.sources.sensors.sensor_options`). Sources folder and tree take sensor files that are called like a
+    clip along, unless ``imu`` is ``no``.
     """
     if "person" in options:
         person = check_choice(str(options.pop("person")))
         return _of_person(read_source(root, source, pattern, **options), person)
+    if said := {name: options.pop(name) for name in [*options] if name.startswith("imu.")}:
+        return _of_sensor(read_source(root, source, pattern, **options), said)
     root = Path(root)
     if not root.exists():
         raise InputError(f"'{root}' does not exist; wanted a folder of clips, a table or a corpus")
@@ -70,7 +77,7 @@ def read_source(root: str | Path, source: str = "auto", pattern: str | None = No
     note = None
     if source == "auto":
         if pattern is not None:
-            source = "tree"
+            source = _of_pattern(root, pattern)
         elif root.name == FILE_NAME or (root / FILE_NAME).is_file():
             return read_manifest(root)
         else:
@@ -78,16 +85,21 @@ def read_source(root: str | Path, source: str = "auto", pattern: str | None = No
             options = {**found, **options}
             note = f"read as '{source}' because {why}"
     if pattern is not None:
-        if source != "tree":
-            raise InputError(f"--pattern goes with source tree, not with '{source}'")
+        if "pattern" not in SOURCES[source].options:
+            raise InputError(f"--pattern goes with source tree or sensors, not with '{source}'")
         options["pattern"] = pattern
     elif source == "tree":
         raise InputError("source tree needs --pattern, e.g. --pattern '{signer}/{label}/{take}.mp4'")
     entry = SOURCES[source]
+    partners = source in ("folder", "tree") and _yes(options.pop("imu", True), "imu")
     unknown = sorted(set(options) - set(entry.options))
     if unknown:
         raise InputError(f"source '{source}' has no option '{unknown[0]}'; it has {', '.join(entry.options) or 'none'}")
     corpus = entry.load()(root, **options)
+    if partners:
+        from signloom.sources.sensor_partners import with_sensors
+
+        corpus = with_sensors(corpus)
     if note is None:
         return corpus
     meta = {**corpus.meta, "notes": [note, *corpus.meta.get("notes", ())]}
@@ -105,6 +117,38 @@ def _of_person(corpus: Manifest, person: str) -> Manifest:
     return Manifest(tuple(records), corpus.root, corpus.meta)
 
 
+def _of_sensor(corpus: Manifest, said: Mapping[str, Any]) -> Manifest:
+    """``corpus`` with what is ``said`` on record for each clip with a sensor. Raises InputError where none has one."""
+    from signloom.sources.sensors import STREAM, sensor_options
+
+    how = sensor_options(**{name.removeprefix("imu."): value for name, value in said.items()})
+    if not any(STREAM in r.streams for r in corpus):
+        raise InputError(f"option {next(iter(said))}: no clip of '{corpus.root}' has a sensor file")
+    records = [
+        replace(r, extra={**r.extra, "imu": {**r.extra.get("imu", {}), **how}}) if STREAM in r.streams else r
+        for r in corpus
+    ]
+    return Manifest(tuple(records), corpus.root, corpus.meta)
+
+
+def _of_pattern(root: Path, pattern: str) -> str:
+    """Whether a pattern is for videos and poses or for sensor files: by its suffix, else by what is there."""
+    from signloom.media.sensor_files import SENSOR_SUFFIXES
+    from signloom.sources.listing import list_media
+    from signloom.sources.sensors import sensor_files
+
+    if Path(pattern).suffix.lower() in SENSOR_SUFFIXES:
+        return "sensors"
+    there = root.is_dir() and not list_media(root).files and sensor_files(root)
+    return "sensors" if there else "tree"
+
+
+def _yes(value: Any, option: str) -> bool:
+    from signloom.sources.listing import as_bool
+
+    return as_bool(value, option)
+
+
 def describe_sources() -> str:
     """A line per source with its options, for a person to read."""
     width = max(map(len, SOURCES))
@@ -115,6 +159,9 @@ def describe_sources() -> str:
             lines.append(f"{'':<{width}}  options: {', '.join(source.options)}")
     lines.append(
         f"of .pose files of several people, every source takes person={'|'.join(CHOICES)}, or their place 0, 1 …"
+    )
+    lines.append(
+        "of sensor files, every source takes imu.rate_hz, imu.worn_on, imu.channels, imu.units … (see sensors)"
     )
     return "\n".join(lines)
 
@@ -154,6 +201,10 @@ def _recognise(root: Path) -> tuple[str, str, Path, dict[str, Any]]:
         if tables := [str(p.relative_to(root)) for p in root.rglob("*.csv.gz")]:
             _ask_about(root, tables, "dgs_landmarks")
             return "dgs_landmarks", "it holds .csv.gz tables and no video", root, {}
+        from signloom.sources.sensors import ask_for_pattern, sensor_files
+
+        if sensors := sensor_files(root):
+            raise InputError(f"there is no video or .pose file, but {ask_for_pattern(root, sensors)}")
         raise InputError(
             f"there is no video or .pose file below '{root}'; known sources: {', '.join(SOURCES)} (--source)"
         )
@@ -202,6 +253,10 @@ def _recognise_file(path: Path) -> tuple[str, str, Path, dict[str, Any]]:
             raise InputError(f"'{path}' is one of ChaLearn's lists; give the folder that holds them: '{path.parent}'")
         if re.match(r"signer\d+_sample\d+,\d+$", _first_line(path)):
             raise InputError(f"'{path}' is one of AUTSL's lists; give the folder that holds them: '{path.parent}'")
+        from signloom.media.sensor_files import looks_like_sensor
+
+        if looks_like_sensor(path):
+            return "sensors", "its columns are what a sensor measures", path, {}
         return "csv", "it is a table", path, {}
     raise InputError(
         f"'{path}' is a {suffix or 'file without suffix'}; wanted a folder, a .csv/.tsv/.txt table or .json"

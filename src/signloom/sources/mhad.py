@@ -2,7 +2,8 @@
 
 UTD-MHAD names are ``a11_s2_t2_color`` (action, subject, trial), Berkeley MHAD's ``cam01_s08_a03_r04`` (camera,
 subject, action, repetition), VSL's ``label/N7_label_12`` (signer N7). The lists name ``.npy`` arrays; here any file of
-the same name stem stands for a clip: a video, or one sensor's ``.mat`` (``…_inertial.mat``, ``…_depth.mat`` …).
+the same name stem stands for a clip: a video, or one sensor's ``.mat`` (``…_inertial.mat`` is the stream ``imu``,
+``…_skeleton.mat`` ``pose``, ``…_depth.mat`` ``depth``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ PUBLISHED = {
     "utd-mhad": {"train": 431, "test": 430},
     "mhad": {"train": 439, "test": 219},
 }
-SENSORS = {"inertial": "imu", "skeleton": "skeleton", "depth": "depth"}
+SENSORS = {"inertial": "imu", "skeleton": "pose", "depth": "depth"}
+UTD_RATE_HZ = 50.0
+_UTD = re.compile(r"a(\d+)_s\d+_t\d+")
+_UTD_ON_THIGH = range(22, 28)  # actions of the legs; in all others the sensor is on the wrist
 _SIGNER = re.compile(r"(?:^|_)(s\d+|N\d+)(?:_|$)")
 _SENSOR = re.compile(r"_(color|" + "|".join(SENSORS) + r")$")
 
@@ -41,7 +45,8 @@ def read_mhad(
 
     ``lists`` is the folder of the lists (``root`` unless given), ``train``/``test``/``val`` their names. Lists may lack
     a header or carry it in their middle (shuffled ones do). Files are looked for anywhere below ``root``. Rows without
-    any file are left out and counted, unless ``keep_missing``. Raises InputError naming list and line.
+    any file are left out and counted, unless ``keep_missing``. UTD-MHAD's names also say where its sensor was
+    worn. Raises InputError naming list and line.
     """
     root = Path(root)
     folder = Path(lists) if lists is not None else root
@@ -74,15 +79,24 @@ def read_mhad(
                 raise InputError(f"'{file}' line {line}: '{path}' is also in the {seen[key]} list")
             seen[key] = split
             streams = here.get(stem, {})
-            main = next((s for s in ("video", "imu", "skeleton", "depth", "array") if s in streams), "video")
+            main = next((s for s in ("video", "imu", "pose", "depth", "array") if s in streams), "video")
             rest = {k: v for k, v in streams.items() if k != main}
-            record = Record(id=key, label=label, signer=signer.group(1), split=split, streams=rest)
+            extra = _utd_sensor(stem) if "imu" in streams else {}
+            record = Record(id=key, label=label, signer=signer.group(1), split=split, streams=rest, extra=extra)
             wanted.append(Wanted(record, (streams.get(main, path),), main))
     listing = [p for streams in here.values() for p in streams.values()]
     records, meta = present(
         wanted, root, keep_missing=as_bool(keep_missing, "keep_missing"), what=f"lists in '{folder}'", listing=listing
     )
     return Manifest(records, root, {"name": folder.resolve().name, "source": "mhad", **meta})
+
+
+def _utd_sensor(stem: str) -> dict[str, Any]:
+    """What is known of the sensor of a clip with one of UTD-MHAD's names; of others nothing is."""
+    if (found := _UTD.fullmatch(stem)) is None:
+        return {}
+    place = "right_thigh" if int(found[1]) in _UTD_ON_THIGH else "right_wrist"
+    return {"imu": {"rate_hz": UTD_RATE_HZ, "worn_on": place}}
 
 
 def _files_by_stem(root: Path) -> dict[str, dict[str, str]]:

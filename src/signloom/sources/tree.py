@@ -11,7 +11,15 @@ from typing import Any
 
 from signloom.data.manifest import Manifest
 from signloom.errors import InputError
-from signloom.sources.listing import MEDIA_SUFFIXES, NAMED_AT_MOST, SPLIT_NAMES, list_media, records_of, split_name
+from signloom.sources.listing import (
+    MEDIA_SUFFIXES,
+    NAMED_AT_MOST,
+    SPLIT_NAMES,
+    Listing,
+    list_media,
+    records_of,
+    split_name,
+)
 from signloom.sources.spelling import nfc
 
 KNOWN = ("label", "signer", "take", "source", "split")
@@ -31,8 +39,20 @@ def read_tree(root: str | Path, pattern: str) -> Manifest:
     Files that do not fit are counted and named in ``meta["unmatched"]``. Raises InputError for a pattern that cannot
     be used, and when no file fits, with the first file that did not and a pattern that would.
     """
-    compiled = Pattern.parse(pattern)
     listing = list_media(root)
+    matched, meta = fitting(pattern, listing)
+    return Manifest(records_of(matched), listing.root, {**meta, "source": "tree"})
+
+
+def fitting(
+    pattern: str, listing: Listing, suffixes: frozenset[str] = MEDIA_SUFFIXES, what: str = "video or .pose file"
+) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+    """The files that fit ``pattern``, each with what its path says of its record, and header entries.
+
+    ``suffixes`` are those that the pattern may name, and ``what`` files of them are called. Raises InputError like
+    :func:`read_tree`.
+    """
+    compiled = Pattern.parse(pattern, suffixes, what)
     matched: list[tuple[str, dict[str, Any]]] = []
     unmatched: list[str] = []
     for path in listing.files:
@@ -47,15 +67,15 @@ def read_tree(root: str | Path, pattern: str) -> Manifest:
             fields["extra"] = values
         matched.append((path, fields))
     if not matched:
-        raise InputError(no_match(pattern, listing.root, listing.files))
-    meta: dict[str, Any] = {"name": listing.root.resolve().name, "source": "tree", "pattern": pattern, **listing.meta()}
+        raise InputError(no_match(pattern, listing.root, listing.files, what))
+    meta: dict[str, Any] = {"name": listing.root.resolve().name, "source": "", "pattern": pattern, **listing.meta()}
     if unmatched:
         meta["unmatched"] = {"count": len(unmatched), "first": unmatched[:NAMED_AT_MOST]}
         meta["notes"] = [
             f"pattern '{pattern}' fits {len(matched)} of {len(listing.files)} files; "
             f"the first that does not fit is '{unmatched[0]}'"
         ]
-    return Manifest(records_of(matched), listing.root, meta)
+    return matched, meta
 
 
 @dataclass(frozen=True)
@@ -68,8 +88,8 @@ class Pattern:
     names: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Pattern:
-        """Compile ``text``. Raises InputError naming what is wrong with it."""
+    def parse(cls, text: str, suffixes: frozenset[str] = MEDIA_SUFFIXES, what: str = "video or .pose file") -> Pattern:
+        """Compile ``text``, for files of these suffixes. Raises InputError naming what is wrong with it."""
         wanted = f"wanted something like '{{signer}}/{{label}}/{{take}}.mp4', got '{text}'"
         body = nfc(text).replace("\\", "/").strip().removeprefix("./").strip("/")
         if not _PLACEHOLDER.search(body):
@@ -85,15 +105,13 @@ class Pattern:
         if "**" in body:
             raise InputError(f"'**' is not supported: a pattern has a fixed depth; {wanted}")
         if body.endswith(".*"):
-            body, suffixes = body[:-2], MEDIA_SUFFIXES
+            body = body[:-2]
         else:
             stem, suffix = os.path.splitext(body)
-            if suffix.lower() in MEDIA_SUFFIXES:
+            if suffix.lower() in suffixes:
                 body, suffixes = stem, frozenset({suffix.lower()})
-            elif "{" in suffix or not suffix:
-                suffixes = MEDIA_SUFFIXES
-            else:
-                raise InputError(f"'{suffix}' is no suffix of a video or .pose file; {wanted} (or .* for any)")
+            elif suffix and "{" not in suffix:
+                raise InputError(f"'{suffix}' is no suffix of a {what}; {wanted} (or .* for any)")
         ending = "(?i:" + "|".join(re.escape(s) for s in sorted(suffixes)) + ")"
         return cls(
             text,
@@ -132,10 +150,10 @@ def _expression(body: str, *, strict: bool) -> str:
     return "/".join(out)
 
 
-def no_match(pattern: str, root: Path, files: Sequence[str]) -> str:
+def no_match(pattern: str, root: Path, files: Sequence[str], what: str = "video or .pose file") -> str:
     """The message for a pattern that no file fits."""
     if not files:
-        return f"pattern '{pattern}': there is no video or .pose file below '{root}' at all"
+        return f"pattern '{pattern}': there is no {what} below '{root}' at all"
     suggestion = suggest_pattern(files)
     message = f"pattern '{pattern}' fits none of the {len(files)} files below '{root}'; the first is '{files[0]}'."
     if suggestion and suggestion != pattern:

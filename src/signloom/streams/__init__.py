@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from signloom.data.stream import Stream, fingerprint_diff
@@ -27,17 +27,23 @@ __all__ = [
     "stream_type",
     "streams_named",
     "streams_of",
+    "with_parts",
 ]
 
 STREAMS = {
     "pose": "signloom.streams.pose:PoseStream",
     "frames": "signloom.streams.frames:FramesStream",
     "flow": "signloom.streams.flow:FlowStream",
+    "imu": "signloom.streams.imu:ImuStream",
     "flow_view": "signloom.streams.flow_view:FlowViewStream",
     "signer": "signloom.streams.signer_crop:SignerStream",
     "skeleton": "signloom.streams.skeleton:SkeletonStream",
+    "depth": "signloom.streams.depth:DepthStream",
+    "virtual_imu": "signloom.streams.virtual_imu:VirtualImuStream",
 }
 """Name → "module:class", in the order in which corpora list them."""
+PUSHED = ("video", "depth_mm")
+"""What streams are made of that is no stream: footage, and depth pictures in millimetres."""
 
 
 def stream_type(name: str) -> type[Any]:
@@ -115,11 +121,11 @@ def _rebuilt(name: str, made: Mapping[str, Any], others: Mapping[str, Stream]) -
 
 
 def parts_to_ask_for(stream: Stream) -> tuple[str, ...]:
-    """The streams that must be prepared with ``stream``: what it is made of, but for footage and what is in passing."""
+    """The streams that must be prepared with ``stream``: what it is made of, but for what is pushed and in passing."""
 
     def free(part: str) -> bool:
         made = part_of(stream, part)
-        return part == "video" or (made is not None and made.in_passing)
+        return part in PUSHED or (made is not None and made.in_passing)
 
     pushed = [part for part in stream.requires if not free(part)]
     return tuple(dict.fromkeys([*pushed, *stream.requires_whole]))
@@ -130,9 +136,16 @@ def part_of(stream: Stream, name: str) -> Stream | None:
     return getattr(stream, name, None)
 
 
+def with_parts(stream: Stream, parts: Mapping[str, Stream]) -> Stream:
+    """``stream`` made of ``parts``, where it holds those."""
+    held: Any = stream
+    return replace(held, **{f.name: parts[f.name] for f in fields(held) if f.name in parts})
+
+
 def makeable() -> tuple[str, ...]:
-    """The names of the streams that can be made of a clip."""
-    return tuple(name for name in STREAMS if stream_named(name).requires)
+    """The names of the streams that ``prepare`` makes of a clip, or takes from a file of their own."""
+    streams = [stream_named(name) for name in STREAMS]
+    return tuple(s.name for s in streams if s.requires or s.requires_whole or s.imported)
 
 
 # --- settings as text -----------------------------------------------------------------------------------------------

@@ -96,7 +96,8 @@ class Runner:
     Streams made of what is pushed alone (``"video"``) see every frame. When the clip ends, its clock is known: the
     frames nearest to a constant ``info.fps``, each row one sample of every stream. Streams made of others run on that
     clock: with ``eager`` as frames come, as if it were even, and again at the end where it was not. Streams with
-    ``requires_whole`` are made at the end. What a stream requires and is not among ``streams`` is made in passing.
+    ``requires_whole`` are made at the end, those with a clock of their own among them, which then need no frame but
+    what is whole. What a stream requires and is not among ``streams`` is made in passing.
 
     End a clip by :meth:`write` or by :meth:`close`. ``keep`` names the streams that ``close`` gives (None: all).
     Pictures that must wait take up to ``hold_bytes`` (:data:`HOLD_BYTES`); of longer clips ``again()`` gives once more
@@ -122,6 +123,9 @@ class Runner:
         self._hold_bytes = HOLD_BYTES if hold_bytes is None else hold_bytes
         self._sensors = _Sensors({k: s for k, s in self.streams.items() if s.clock == "own"}, info, self._keep)
         self._nodes = _in_order({k: s for k, s in self.streams.items() if s.clock != "own"}, info)
+        self._at_the_end = {k: s for k, s in self.streams.items() if s.clock == "own" and s.requires_whole}
+        for key, stream in self._at_the_end.items():
+            _check_wholes(key, stream, self.streams, info)
         self._held: dict[str, _Held] = {}
         self._chain: _Chain | None = None
         self._raw: list[str] = []
@@ -174,6 +178,8 @@ class Runner:
         self._raw = list(needs)
         wanted = {key for key in made if key in self.streams and (not self._eager or key in self._keep)}
         wanted |= {key for n in self._nodes if n.key in wanted for key in n.stream.requires_whole if key in made}
+        ends = [s for key, s in self._at_the_end.items() if not self._eager or key in self._keep]
+        wanted |= {key for stream in ends for key in stream.requires_whole if key in made}
         for key in wanted:
             if _based(made[key]) or made[key].live:
                 kept = self._eager and key in self._keep
@@ -227,6 +233,15 @@ class Runner:
         without ``eager``. Raises MediaError, for a clip of no frames, say.
         """
         assert not self._eager, "an eager runner gives samples as they come"
+        if self._nodes:
+            self._write_frames(files)
+        for key, stream in self._at_the_end.items():
+            with stream.writer(files[key], self.info) as add:
+                for timed in stream.open(self.info).close():
+                    add(timed.sample)
+        return self.info
+
+    def _write_frames(self, files: Mapping[str, Path]) -> None:
         rows = self._finish()
         # First what others wait for, and what is small: that is expensive, and stays where the rest fails.
         firsts = self._firsts()
@@ -238,7 +253,6 @@ class Runner:
                 self._held.pop(key, None)
             self._complete({key: self.streams[key].read(files[key])})
         self._write_rows(rest, files, rows)
-        return self.info
 
     def _write_rows(self, keys: Sequence[str], files: Mapping[str, Path], rows: np.ndarray) -> None:
         with ExitStack() as stack:
@@ -259,7 +273,12 @@ class Runner:
             firsts = [key for key in self._wholes() if key not in run]
             self._complete(self._gathered(firsts, rows))
             self._complete(self._gathered([key for key in wanted if key not in firsts], rows))
-            kept |= {key: self.info.complete[key] for key in self.streams if key in self._keep and key not in kept}
+            given = [key for key in self.streams if key in self._keep and key not in self._at_the_end]
+            kept |= {key: self.info.complete[key] for key in given if key not in kept}
+        for key, stream in self._at_the_end.items():
+            if key in self._keep and key not in kept and self.info.complete.keys() >= set(stream.requires_whole):
+                samples = [timed.sample for timed in stream.open(self.info).close()]
+                kept[key] = stream.gather(samples, self.info)
         return {key: kept[key] for key in self.streams if key in kept}
 
     def _gathered(self, keys: Sequence[str], rows: np.ndarray) -> dict[str, Samples]:
@@ -290,7 +309,8 @@ class Runner:
 
     def _wholes(self) -> list[str]:
         """The streams that some need whole, and that are not at hand."""
-        keys = {key for n in self._nodes for key in n.stream.requires_whole}
+        streams = [*(n.stream for n in self._nodes), *self._at_the_end.values()]
+        keys = {key for stream in streams for key in stream.requires_whole}
         return [n.key for n in self._nodes if n.key in keys and n.key not in self.info.complete]
 
     def _firsts(self) -> list[str]:
@@ -385,8 +405,7 @@ class _Sensors:
         for key, stage in self._stages.items():
             if key in self._samples:
                 self._samples[key] += stage.close()
-        found = {key: [timed.sample for timed in samples] for key, samples in self._samples.items() if samples}
-        return {key: self._streams[key].gather(samples, self._info) for key, samples in found.items()}
+        return {key: self._streams[key].gather(found, self._info) for key, found in self._samples.items() if found}
 
 
 def _at(samples: Sequence[Timed], rows: np.ndarray) -> Iterator[Any]:
@@ -402,6 +421,14 @@ def _is_even(rows: np.ndarray, times_s: Sequence[float]) -> bool:
     return len(rows) == len(times_s) and bool((rows == np.arange(len(rows))).all())
 
 
+def _check_wholes(key: str, stream: Stream, streams: Mapping[str, Stream], info: ClipInfo) -> list[str]:
+    """What ``stream`` needs whole and is not at hand yet. Raises InputError where it is not made either."""
+    needs = [need for need in stream.requires_whole if need not in info.complete]
+    if missing := [need for need in needs if need not in streams]:
+        raise InputError(f"clip '{info.id}': stream '{key}' needs stream '{missing[0]}', whole, before it")
+    return needs
+
+
 def _in_order(streams: Mapping[str, Stream], info: ClipInfo) -> list[_Node]:
     """The streams and what is made in passing for them, each behind what it is made of."""
     nodes: dict[str, _Node] = {}
@@ -409,11 +436,7 @@ def _in_order(streams: Mapping[str, Stream], info: ClipInfo) -> list[_Node]:
     def add(key: str, stream: Stream) -> None:
         if key in nodes:
             return
-        for need in stream.requires_whole:
-            if need in info.complete:
-                continue
-            if need not in streams:
-                raise InputError(f"clip '{info.id}': stream '{key}' needs stream '{need}', whole, before it")
+        for need in _check_wholes(key, stream, streams, info):
             add(need, streams[need])
         inputs = {need: place(need, key, stream) for need in stream.requires}
         nodes[key] = _Node(key, stream, inputs)

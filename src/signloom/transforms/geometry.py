@@ -83,4 +83,4 @@ def _shrunk(frames: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndar
     height, width = height // factor * factor, width // factor * factor
     small = (width // factor, height // factor)
     shrunk = np.stack([cv2.resize(f[:height, :width], small, interpolation=cv2.INTER_AREA) for f in frames])
-    return shrunk, matrix @ scaling(factor)
+    return shrunk.reshape(len(frames), *small[::-1], -1), matrix @ scaling(factor)  # OpenCV drops an axis of 1

@@ -59,8 +59,11 @@ def integrated(rotation_TC: np.ndarray, rate_hz: float) -> np.ndarray:
     steps = Rotation.from_rotvec((speed[:-1] + speed[1:]) / (2 * rate_hz)).as_matrix()
     turned = np.empty((len(speed), 3, 3))
     turned[0] = np.eye(3)
-    for k, step in enumerate(steps):
-        turned[k + 1] = turned[k] @ step
+    turned[1:] = steps
+    reach = 1  # each is the product of as many before it, itself included
+    while reach < len(turned):
+        turned[reach:] = turned[:-reach] @ turned[reach:]
+        reach *= 2
     return turned
 
 
@@ -71,7 +74,7 @@ def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     axis, cos = np.cross(a, b), float(np.clip(a @ b, -1, 1))
     sin = float(np.linalg.norm(axis))
     if sin < 1e-9:
-        if cos > 0:
+        if cos >= 0:
             return np.eye(3)
         axis, sin = np.cross(a, np.eye(3)[np.argmin(np.abs(a))]), 1.0  # opposite: any axis across will do
         axis /= np.linalg.norm(axis)

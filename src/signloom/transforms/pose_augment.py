@@ -7,10 +7,14 @@ left and right joints, so that a mirrored right-hander is a left-hander and not 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from signloom.data.skeleton import MIRROR, PARTS
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,17 @@ class PoseAugment:
             here[:, :, hand] &= ~chance(self.drop_frames, b, t)[:, :, None]
         here[:, :, parts["face"]] &= ~chance(self.drop_face, b)[:, None, None]
         return x * here.unsqueeze(-1), here
+
+    def of_batch(self, inputs: Mapping[str, Tensor], generator: torch.Generator, _: Any) -> dict[str, Tensor]:
+        """A batch's ``inputs`` with the joints changed, as training asks for it."""
+        pose, present = self(
+            inputs["pose"],
+            inputs["present"],
+            generator,
+            mirror_J=torch.from_numpy(MIRROR),
+            parts=dict(PARTS),
+        )
+        return {**inputs, "pose": pose, "present": present}
 
     def _warp_time(self, x: Tensor, here: Tensor, uniform) -> tuple[Tensor, Tensor]:
         """Cut a little off both ends and bend the time axis: early part faster and late part slower, or the reverse."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from signloom.transforms.sensor_input import Worn
+    from signloom.transforms.sensor_input import SensorInput, Worn
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,13 @@ class SensorAugment:
     drop_sensor: float = 0.0
     drop_channels: float = 0.1
     drop_span: float = 0.1
+
+    def of_batch(
+        self, inputs: Mapping[str, Tensor], generator: torch.Generator, made_by: SensorInput
+    ) -> dict[str, Tensor]:
+        """A batch's ``inputs`` with what the sensors measured changed, as training asks for it."""
+        x, mask = self(inputs["imu"], inputs["imu_mask"], generator, vectors=made_by.vectors)
+        return {**inputs, "imu": x, "imu_mask": mask}
 
     def __call__(
         self, x_BCT: Tensor, mask_BT: Tensor, generator: torch.Generator, *, vectors: Sequence[Worn]

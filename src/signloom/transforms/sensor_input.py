@@ -86,7 +86,16 @@ class SensorInput:
 
     # --- settled in training --------------------------------------------------------------------------------------
 
-    def fitted(self, signals: Iterable[Signal]) -> SensorInput:
+    def fitted(self, clips: Iterable[ClipRef], read: Reader, streams: tuple[str, ...]) -> SensorInput:
+        """:meth:`fitted_to` what the training ``clips`` that have a sensor hold."""
+        stream = "imu" if "imu" in streams else streams[0]
+        return self.fitted_to(read(clip, stream) for clip in clips if clip.has(stream))
+
+    def unfitted(self) -> SensorInput:
+        """The same without what it took from training clips."""
+        return replace(self, channels=("*",), mean=(), std=(), down=())
+
+    def fitted_to(self, signals: Iterable[Signal]) -> SensorInput:
         """The same with ``channels``, ``mean``, ``std`` and ``down`` of the training clips' ``signals``.
 
         Raises InputError where there is none, where they differ in channels, or where no channel fits the patterns.

@@ -1,4 +1,4 @@
-"""From stored frames or flow to what a video recogniser sees; the same in training, evaluation, prediction and live."""
+"""From stored frames, flow or depth to what a video recogniser sees; the same in training, evaluation and live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from signloom.data.corpus import ClipRef
     from signloom.data.reader import Reader
 
-CHANNELS = {"frames": 3, "flow": 2}
+CHANNELS = {"frames": 3, "flow": 2, "depth": 1}
 """Channels of the streams of pictures."""
 HANDEDNESS = ("as-filmed", "dominant-right")
 TIME_CROPS = ((0.0, 1.0), (0.06, 1.0), (0.0, 0.94), (0.06, 0.94))
@@ -41,7 +41,7 @@ class VideoInput:
 
     ``sampling="uniform"`` takes frame ``int(i·N/T)`` for i in 0 … T-1, so that any clip is seen whole. "window" takes T
     frames in a row: from anywhere in training, from the middle in use; a clip that is too short repeats its last frame.
-    Values are in [-1, 1]: RGB / 127.5 - 1, and flow / ``flow_limit_px`` at the size of the network's input.
+    Values are in [-1, 1]: RGB (or depth) / 127.5 - 1, and flow / ``flow_limit_px`` at the size of the network's input.
     ``handedness="dominant-right"`` mirrors clips in which more moves on the signer's left (:func:`left_moves_more`), so
     that left-handed signers look like right-handed ones, in training and in use alike; "as-filmed" leaves them. Where
     ``mirror_votes`` is set, a clip and its mirror image vote in use; with ``time_votes`` also
@@ -112,7 +112,7 @@ class VideoInput:
         crop: tuple[float, float] = (0.0, 1.0),
         mirror: bool | None = None,
     ) -> dict[str, np.ndarray]:
-        """What a model sees of a clip, by stream: ``frames`` (3, T, H, W), ``flow`` (2, T, H, W).
+        """What a model sees of a clip, by stream: ``frames`` (3, T, H, W), ``flow`` (2, …), ``depth`` (1, …).
 
         With stream ``pose`` also the places of the joints ``LOCATED`` in it, ``pose`` (T, J, 2) from -1 to 1, with
         ``present`` (T, J). Changed as ``draw`` says; without one, its part ``crop``. ``mirror`` None decides by itself
@@ -194,6 +194,8 @@ class VideoInput:
     ) -> np.ndarray:
         """Float32 (3, T, size, size) from the uint8 frames that :meth:`rows` chose; wider by ``hands_px`` with hands.
 
+        Depth, of one channel, is not changed in colour; what is erased is background there.
+
         ``seen_TJ3`` are the joints (:func:`~signloom.transforms.hand_crops.located`) of these frames: they tell where
         the hands are.
         """
@@ -214,7 +216,9 @@ class VideoInput:
         x = warped.transpose(3, 0, 1, 2).astype(np.float32)
         x *= 1 / 127.5
         x -= 1
-        return x if draw is None else draw.colour(x)
+        if draw is None:
+            return x
+        return draw.colour(x) if len(x) == 3 else draw.erased(x, -1.0)
 
     def flow(self, picked_THW2: np.ndarray, draw: Draw | None = None, *, mirror: bool = False) -> np.ndarray:
         """Float32 (2, T, size, size) from the flow (pixels of the stored frames, per frame) at :meth:`rows`."""
@@ -257,14 +261,14 @@ class VideoInput:
 def left_moves_more(clip_THWC: np.ndarray) -> bool:
     """Whether more moves on the signer's left, the picture's right half, over a whole clip.
 
-    ``clip_THWC`` is uint8: frames (C = 3), or flow as stored (C = 2, 128 is no motion). Beside
+    ``clip_THWC`` is uint8: frames (C = 3), depth (C = 1), or flow as stored (C = 2, 128 is no motion). Beside
     :func:`signloom.transforms.pose_input.left_is_busier` it needs no pose; it takes the signer to face the camera in
     the middle of the picture.
     """
     if clip_THWC.shape[3] == 2:
         moved = np.abs(clip_THWC.astype(np.int16) - 128)
     else:
-        grey = clip_THWC[..., 1].astype(np.int16)  # green is most of what is bright
+        grey = clip_THWC[..., clip_THWC.shape[3] // 2].astype(np.int16)  # green is most of what is bright
         moved = np.abs(np.diff(grey, axis=0))[..., None]
     across = moved.sum((0, 1, 3), dtype=np.int64)
     half = len(across) // 2

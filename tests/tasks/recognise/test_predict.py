@@ -137,7 +137,7 @@ def test_parts_of_a_pose_vote_and_a_quick_look_takes_it_whole():
     parts = {name: (where.start, where.stop) for name, where in PARTS.items()}
     shape = {"n_frames": 12, "width": 16, "depth": 1, "heads": 2, "members": 2}
     model = build("pose_transformer", {"n_classes": 2, "parents": tuple(map(int, PARENT)), **parts, **shape})
-    clips = poses(predict.SCORING_BATCH["pose"] + 5)
+    clips = poses(predict.SMALL_SCORING_BATCH + 5)
     seen = clips.batch(range(len(clips))).inputs
     model.eval()
     with torch.inference_mode():

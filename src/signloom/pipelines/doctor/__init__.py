@@ -169,6 +169,7 @@ def _jobs(files: Mapping[str, Sequence[Record]], full: bool, limits: Limits) -> 
                 str(records[0].extra.get("person", "auto")),
                 _parts(records),
                 records[0].fps,
+                [r.extra.get("imu") or {} for r in records],
             ),
         )
         for path, records in files.items()
@@ -185,7 +186,7 @@ def _how(path: str, records: Sequence[Record]) -> str:
     suffix = os.path.splitext(path)[1].lower()
     used_as = {name for r in records for name, p in r.streams.items() if path.endswith(p)}
     if used_as == {"imu"}:
-        return "bytes"  # a table of sensors, not of landmarks
+        return "sensor"  # a table of sensors, not of landmarks
     if suffix == ".pose" or (suffix == ".mat" and used_as == {"pose"}):
         return "pose"
     if path.lower().endswith((".csv", ".csv.gz")):

@@ -12,6 +12,7 @@ from signloom.data.rates import mixed_note
 from signloom.pipelines.doctor.one_file import Facts
 from signloom.pipelines.partnered import nearly_partners
 from signloom.streams.pose_cleaning import pose_notes
+from signloom.streams.sensor_notes import sensor_notes
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,14 @@ def notes_of(
         *_signer_notes(manifest),
         *_media_notes(shown),
         *_pose_notes(files, facts, said),
+        *_sensor_notes(files, facts),
     ]
+
+
+def _sensor_notes(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts]) -> list[str]:
+    """What was found in the files of sensors."""
+    found = {files[path][0].id: {"notes": f.sensor_notes} for path, f in facts.items() if f.sensor_notes}
+    return sensor_notes(found)
 
 
 def _skipped_notes(manifest: Manifest) -> list[str]:

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signloom.data.signal_files import read_signal
 from signloom.data.skeleton import joints_of
 from signloom.errors import InputError, MediaError
 from signloom.media import Limits, VideoInfo, content_hash, cut_at, frame_times, list_pictures, probe_pose, read_pose
 from signloom.media.headers import read_header
 from signloom.media.recording import Recording
+from signloom.media.sensor_files import read_sensor_file
 from signloom.sources.dgs_landmarks import landmarks_to_pose
 from signloom.sources.picture_names import odd_names
+from signloom.streams.imu import reading
 from signloom.streams.pose_cleaning import clean_pose
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ class Facts:
     dropped: int = 0
     content: str | None = None
     pose_found: Mapping[str, int] = field(default_factory=dict)
+    sensor_notes: tuple[str, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
 
 
@@ -75,9 +79,11 @@ def examine(
     person: str = "auto",
     ranges: Sequence[tuple[Any, ...]] = (WHOLE,),
     fps: float | None = None,
+    sensors: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The :class:`Facts` of one file as a dict; ``how`` is video, pose, landmarks or bytes, ``person`` who is to be
-    read from a pose of several people, ``fps`` what the record says of the rate, for files that do not.
+    """The :class:`Facts` of one file as a dict; ``how`` is video, pose, landmarks, sensor or bytes, ``person`` who is
+    to be read from a pose of several people, ``fps`` what the record says of the rate, for files that do not, and
+    ``sensors`` what each record that uses a sensor's file says of it.
 
     Only the ``ranges`` that clips are cut from are read, and limits are for each of them. Raises MediaError with why it
     is broken.
@@ -93,12 +99,34 @@ def examine(
     elif how == "landmarks":
         pose = landmarks_to_pose(path)
         facts |= {"frames": len(pose.body.data)} | _examine_poses([pose], path, person, found)
+    elif how == "sensor":
+        facts |= _examine_sensor(path, sensors, found)
     if facts.get("frames") == 1:
         found.append(("one-frame", f"'{path}': it has a single frame"))
     if hashed or how == "bytes":  # of which it is only known whether they can be read
         content = content_hash(path)
         facts |= {"content": content} if hashed else {}
     return asdict(Facts(**facts, found=tuple(found)))
+
+
+def _examine_sensor(path: str, sensors: Sequence[Mapping[str, Any]], found: list[tuple[str, str]]) -> dict[str, Any]:
+    """Every recording that clips take from the file, each once."""
+    notes: dict[str, None] = {}
+    rates, lengths = [], []
+    for about in {repr(sorted(about.items())): about for about in sensors or ({},)}.values():
+        try:
+            taken: Any = read_signal(path) if about.get("prepared") else read_sensor_file(path, **reading(about))
+        except (MediaError, InputError) as error:
+            if len(sensors) < 2:
+                raise
+            found.append((getattr(error, "reason", "error"), f"'{path}': {error}"))
+            continue
+        notes |= dict.fromkeys(getattr(taken, "notes", ()))
+        rates.append(taken.rate_hz)
+        lengths.append(len(taken.values_TC))
+    if not rates:
+        return {}
+    return {"fps": round(rates[0], 3), "frames": lengths[0], "sensor_notes": tuple(notes)}
 
 
 def _in_frames(path: str, how: str, ranges: Sequence[tuple[Any, ...]], limits: Limits, fps: float | None) -> list[Part]:

@@ -28,6 +28,7 @@ KINDS = {
     "too-large": "over the size limit",
     "too-long": "over the frame limit",
     "bad-header": "a header that contradicts itself or the file",
+    "no-rate": "a sensor's samples without their rate",
     "timeout": "reading did not end",
     "crashed": "took its reader down",
     "out-of-memory": "took all the memory",

@@ -13,7 +13,6 @@ from signloom.data.batch import Batch
 from signloom.data.corpus import ClipList, ClipSequence, Corpus
 from signloom.data.frame_cache import FrameCache, default_cache
 from signloom.data.reader import Reader
-from signloom.data.skeleton import MIRROR, PARTS
 from signloom.data.stream import Stream
 from signloom.errors import InputError
 from signloom.runtime.progress import Progress
@@ -22,7 +21,6 @@ from signloom.streams import streams_of
 from signloom.tasks.recognise.rates import settled
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.prefetch import Prefetch
-from signloom.transforms.pose_augment import PoseAugment
 
 TEACHER = "teacher/"
 """What stands before the names of what a teacher sees."""
@@ -85,7 +83,7 @@ class Clips:
             clips = list(self._pool.map(lambda job: self._clip(job[0], job[1], crop), wanted))
             made = {name: torch.from_numpy(np.stack([c[name] for c in clips])) for name in clips[0]}
         for prefix in ("", TEACHER):
-            if f"{prefix}present" in made and not {f"{prefix}frames", f"{prefix}flow"} & made.keys():
+            if f"{prefix}present" in made:
                 made[f"{prefix}mask"] = _mask(made[f"{prefix}present"])
         targets = {} if self.labels is None else {"label": torch.tensor([self.label(r) for r in rows])}
         return Batch(tuple(self.clips[r].id for r in rows), made, targets)
@@ -141,6 +139,8 @@ class RecogniseData:
     augment: Any
     batch_size: int
     prefetch: Prefetch = field(default_factory=Prefetch)
+    widths: tuple[int, int] | None = None
+    """How many features a generator's base has, and how many it is to give, once that is known."""
     _epoch: tuple[Any, list[list[int]]] = (None, [])
 
     @property
@@ -186,19 +186,15 @@ class RecogniseData:
         """The part ``keep`` of the clips at ``rows``; the draws are those of the whole batch."""
         import torch
 
+        draws = None
         if hasattr(self.augment, "draw"):
             seeds = torch.randint(2**62, (len(rows),), generator=generator).tolist()
-            return self.train.batch(rows[keep], [self.augment.draw(seed) for seed in seeds[keep]])
-        whole = self.train.batch(rows)
-        if isinstance(self.augment, PoseAugment):
-            pose, present = self.augment(
-                whole.inputs["pose"],
-                whole.inputs["present"],
-                generator,
-                mirror_J=torch.from_numpy(MIRROR),
-                parts=dict(PARTS),
-            )
-            whole = replace(whole, inputs={**whole.inputs, "pose": pose, "present": present})
+            draws = [self.augment.draw(seed) for seed in seeds]
+        if not hasattr(self.augment, "of_batch"):
+            return self.train.batch(rows[keep], None if draws is None else draws[keep])
+        whole = self.train.batch(rows, draws)
+        changed = self.augment.of_batch(whole.inputs, generator, self.train.inputs)
+        whole = replace(whole, inputs=changed)
         return whole if keep == slice(0, None, 1) else whole.select(range(len(whole))[keep])
 
 
@@ -211,6 +207,23 @@ def epoch_rows(rows_N: np.ndarray, batch_size: int) -> list[list[int]]:
     n = len(rows_N)
     batches = [rows_N[start : start + batch_size] for start in range(0, n, batch_size)]
     return [b.tolist() for b in batches if len(b) > 1 or n == 1 or batch_size == 1]
+
+
+FITTED_CLIPS = 4000
+"""From so many clips at most, spread over the training clips, an input's statistics are taken."""
+
+
+def fitted(
+    inputs: Any, streams: tuple[str, ...], train: ClipSequence, read: Reader, start: Checkpoint | None = None
+) -> Any:
+    """``inputs`` with what they take from training clips, and no others: mean and spread of a sensor's channels, say;
+    with ``start``, a run that is gone on from, those that its network knows."""
+    if not hasattr(inputs, "fitted"):
+        return inputs
+    if start is not None:
+        return start.inputs
+    rows = np.unique(np.linspace(0, len(train) - 1, min(len(train), FITTED_CLIPS)).astype(int))
+    return inputs.fitted([train[row] for row in rows.tolist()], read, streams)
 
 
 def read_corpus(
@@ -233,7 +246,7 @@ def read_corpus(
     known = set(labels)
     validation = ClipList(tuple(c for c in corpus.clips("val") if c.label in known))
     own = recipe.streams if teacher is not None else seen
-    inputs = settled(recipe.inputs, recipe.streams, corpus.rates(), start)
+    inputs = fitted(settled(recipe.inputs, recipe.streams, corpus.rates(), start), recipe.streams, train, read, start)
     batch_size = recipe.schedule.batch_size
     if len(train) < 4 * batch_size:
         batch_size = min(batch_size, max(2, len(train) // 4))

@@ -19,6 +19,8 @@ from signloom.data.splits import split_in_use
 from signloom.errors import InputError
 from signloom.metrics.classification import softmax
 from signloom.metrics.evaluation import evaluate_scores
+from signloom.metrics.features import feature_match
+from signloom.metrics.intervals import signer_groups
 from signloom.report.footage import footage_of
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.training.checkpoint import Checkpoint, refuse_overlap, seen_by
@@ -47,12 +49,19 @@ def score_corpus(recogniser: Recogniser, manifest: Manifest) -> Scores:
 
 
 def evaluate_run(
-    recogniser: Recogniser, manifest: Manifest, split: str, *, about: Mapping[str, Any] | None = None, seed: int = 0
+    recogniser: Recogniser,
+    manifest: Manifest,
+    split: str,
+    *,
+    about: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    against: Recogniser | None = None,
 ) -> Evaluation:
     """Measure ``recogniser`` on one split of a prepared corpus; ``about`` says more of the split.
 
     The results tell the scheme of the split that ``manifest`` carries, and in ``overlap`` how much of what is measured
-    the model has learnt from.
+    the model has learnt from. ``against`` is the network whose features it was taught to give: ``generated`` then says
+    how near they come, on the clips that have what that network reads.
 
     Clips whose label the model does not know count as missed, in any top-k; ``unknown`` counts them.
     Raises LeakError when a measured clip, or what it was derived from, was learnt from although the split says
@@ -73,10 +82,46 @@ def evaluate_run(
         seed=seed,
         found=found,
     )
+    if against is not None:
+        results["generated"] = compare_features(recogniser, against, chosen, seed)
     return evaluation_of(results)
 
 
-SHOWN = ("metrics", "unknown", "interval", "per_signer", "split", "overlap", "fusion", "cross_validation", "runs")
+def compare_features(own: Recogniser, against: Recogniser, manifest: Manifest, seed: int = 0) -> dict[str, Any]:
+    """How near the features of ``own`` come to those of ``against``, by :func:`feature_match`.
+
+    Raises InputError where they are not as many, or no clip has what both read.
+    """
+    for stream in against.needs:
+        against.checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
+    paired = manifest.where(lambda r: all(s in r.streams for s in (*own.needs, *against.needs)))
+    if len(paired) < 2:
+        raise InputError(
+            f"--against: {len(paired)} clips of '{manifest.root}' have streams {', '.join((*own.needs, *against.needs))}"
+            "; at least 2 are needed to compare features"
+        )
+    clips = clips_of(paired, "the checkpoint")
+    mine, true = own.features(clips), against.features(clips)
+    if mine.shape != true.shape:
+        raise InputError(
+            f"--against: that network has {true.shape[1]} features, and this one gives {mine.shape[1]}; give the run "
+            "that was its --teacher"
+        )
+    return feature_match(mine, true, signer_groups([r.signer for r in paired]), seed=seed)
+
+
+SHOWN = (
+    "metrics",
+    "generated",
+    "unknown",
+    "interval",
+    "per_signer",
+    "split",
+    "overlap",
+    "fusion",
+    "cross_validation",
+    "runs",
+)
 COMPARED = ("split", "overlap", "n_clips", "streams", "interval", "per_run", "warnings")
 
 

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def answer(model: Any, inputs: Mapping[str, Tensor], stream: str, **more: Any) -> Any:
-    """What ``model`` says of ``inputs``: a pose model is given joints, which of them are there and which frames are
-    real; any other the tensor of its first ``stream``."""
-    if getattr(model, "takes", "") == "pose":
-        return model(inputs["pose"], inputs["present"], inputs["mask"], **more)
-    return model(inputs[stream], **more)
+    """What ``model`` says of ``inputs``: it is given those that it ``reads``, else the tensor of its first
+    ``stream``."""
+    return model(*_read(model, inputs, stream), **more)
 
 
 def features(model: Any, inputs: Mapping[str, Tensor], stream: str) -> Tensor:
     """What ``model`` has found before it names the sign, (B, F). Raises InputError for one that does not tell."""
     if not hasattr(model, "features"):
         raise InputError(f"a '{type(model).__name__}' gives no features to learn from; choose another teacher")
-    if getattr(model, "takes", "") == "pose":
-        return model.features(inputs["pose"], inputs["present"], inputs["mask"])
-    return model.features(inputs[stream])
+    return model.features(*_read(model, inputs, stream))
+
+
+def _read(model: Any, inputs: Mapping[str, Tensor], stream: str) -> list[Tensor]:
+    return [inputs[name] for name in getattr(model, "reads", (stream,))]
 
 
 def classify(logits: Tensor, label_B: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -73,6 +73,24 @@ def locate(heat_BTJHW: Tensor, place_BTJ2: Tensor, present_BTJ: Tensor) -> Tenso
     spot = spot / spot.sum(-1, keepdim=True).clamp_min(1e-6)
     missed = -(spot * heat_BTJHW.float().flatten(3).log_softmax(-1)).sum(-1)
     return (missed * present_BTJ).sum() / present_BTJ.sum()
+
+
+GENERATED = 100.0
+NAMED = 30.0
+"""How much the generated features count, and the sign that they name."""
+
+
+def generate(own_BF: Tensor, wanted_BF: Tensor, named: Tensor) -> Tensor:
+    """Features that are to be those of another network, and to name the sign: ``named`` is the cross-entropy of that.
+
+    100 · (Huber + the difference of the norms) + 30 · cross-entropy, as self-learning fusion has it, each the mean over
+    clips. There the third term reached no weight; here the sign is named by the generated features themselves.
+    """
+    import torch.nn.functional as F
+
+    own_BF, wanted_BF = own_BF.float(), wanted_BF.float()
+    apart = F.huber_loss(own_BF, wanted_BF) + (own_BF.norm(dim=1) - wanted_BF.norm(dim=1)).abs().mean()
+    return GENERATED * apart + NAMED * named
 
 
 def distil(own_BF: Tensor, wanted_BF: Tensor) -> Tensor:

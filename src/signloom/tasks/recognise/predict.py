@@ -15,7 +15,7 @@ from signloom.data.rates import far_from
 from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import CheckpointError, InputError, MediaError, SignloomWarning
 from signloom.tasks.recognise.data import Clips, reader_for
-from signloom.tasks.recognise.losses import answer
+from signloom.tasks.recognise.losses import answer, features
 from signloom.tasks.recognise.rates import warn_of_rates
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.task import Prediction
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 POSE_CROPS = tuple((start, stop) for start in (0.0, 0.06, 0.12) for stop in (1.0, 0.94, 0.88))
 """The (start, stop) shares of a clip that vote in use: where a sign begins and ends in a clip is chance."""
-SCORING_BATCH = {"pose": 64}
-_OTHER_BATCH = 16
+SCORING_BATCH = 16
+SMALL_SCORING_BATCH = 64
+"""Clips that are scored at once: of pictures, and of inputs that are small."""
 
 
 def score(model: Any, clips: Clips, *, quick: bool = False, device: Any = "cpu") -> np.ndarray:
@@ -42,7 +43,7 @@ def score(model: Any, clips: Clips, *, quick: bool = False, device: Any = "cpu")
 
     was_training = model.training
     model.eval()
-    size = SCORING_BATCH.get(model.takes, _OTHER_BATCH)
+    size = SMALL_SCORING_BATCH if getattr(clips.inputs, "keeps_clips", False) else SCORING_BATCH
     scored = []
     with torch.inference_mode():
         for start in range(0, len(clips), size):
@@ -76,6 +77,22 @@ def mirrored(x_BCTHW: Tensor, stream: str) -> Tensor:
     if stream == "flow":
         x = x * x.new_tensor([-1.0, 1.0])[:, None, None, None]
     return x
+
+
+def features_of(model: Any, clips: Clips, device: Any = "cpu") -> np.ndarray:
+    """What ``model`` has found of each clip's plain view before it names the sign, (N, F) float32.
+
+    Raises InputError for a model that does not tell.
+    """
+    import torch
+
+    size = SMALL_SCORING_BATCH if getattr(clips.inputs, "keeps_clips", False) else SCORING_BATCH
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(clips), size):
+            seen = clips.batch(range(start, min(start + size, len(clips)))).to(device).inputs
+            found.append(features(model, seen, clips.streams[0]).float().cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
 
 
 @dataclass
@@ -123,6 +140,10 @@ class Recogniser:
         warn_of_rates(self.checkpoint, clips)
         seen = Clips(clips, self.checkpoint.inputs, self.needs, self.read)
         return score(self.model, seen, device=self.device) / self.checkpoint.temperature
+
+    def features(self, clips: Sequence[ClipRef]) -> np.ndarray:
+        """What the network has found of each of many clips before it names the sign, (N, F) float32."""
+        return features_of(self.model, Clips(clips, self.checkpoint.inputs, self.needs, self.read), self.device)
 
     def __call__(self, clip: ClipRef) -> Prediction:
         """What is signed in ``clip``."""

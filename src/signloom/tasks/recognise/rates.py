@@ -34,7 +34,9 @@ def settled(inputs: Any, streams: tuple[str, ...], rates: Rates, start: Checkpoi
 
 
 def same_inputs(known: Any, own: Any, streams: tuple[str, ...]) -> bool:
-    """Whether two inputs see the same of a clip, but for the rate that they learnt at."""
+    """Whether two inputs see the same of a clip, but for what they took from training clips."""
+    if hasattr(own, "unfitted") and hasattr(known, "unfitted"):
+        return bool(known.unfitted() == own.unfitted())
     if not hasattr(own, "train_fps") or not hasattr(known, "train_fps"):
         return bool(known == own)
     per = own.per if own.counted(streams) else known.per  # what counts no frames does not differ by how it would

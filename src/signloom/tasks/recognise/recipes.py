@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
+from signloom.tasks.recognise.recipe import LOSSES, Recipe
+from signloom.tasks.recognise.sensor_recipes import SENSOR_RECIPES
+from signloom.tasks.recognise.skeleton_recipes import SKELETON_RECIPES
 from signloom.training.schedule import Schedule
-from signloom.transforms.pose_augment import PoseAugment
 from signloom.transforms.pose_input import PoseInput
 from signloom.transforms.video_augment import VideoAugment
 from signloom.transforms.video_input import VideoInput
-
-LOSSES = ("classify", "classify-frames", "classify-and-locate", "distil")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train and how: the streams it reads, what is done to them, the model, the loss and the schedule.
-
-    ``streams`` are what the trained model needs in use, ``auxiliary_streams`` what only its training reads besides.
-    ``loss`` is "classify"; for video also "classify-frames" (each frame and the clip are to name the sign),
-    "classify-and-locate" (the network also learns where the joints are, ``loss_weight`` times that error) or "distil"
-    (it also learns the features of a teacher, ``loss_weight`` times their squared error; the teacher reads the
-    ``auxiliary_streams``, or any where there are none).
-    """
-
-    name: str
-    architecture: str
-    streams: tuple[str, ...]
-    loss: str = "classify"
-    inputs: Any = field(default_factory=PoseInput)
-    augment: Any = field(default_factory=PoseAugment)
-    auxiliary_streams: tuple[str, ...] = ()
-    loss_weight: float = 0.0
-    model: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule = field(default_factory=Schedule)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON-able values."""
-        return asdict(self)
-
 
 # --- from poses ---------------------------------------------------------------------------------------------------
 
@@ -140,6 +110,19 @@ def mars() -> Recipe:
 def distil() -> Recipe:
     """RGB that learns the features of any other run, of whatever it reads; give that run as --teacher."""
     return replace(mars(), name="distil", auxiliary_streams=(), loss_weight=10.0)
+
+
+def depth() -> Recipe:
+    """The light 3-D CNN on depth video, from nothing; clips stay as filmed, since to the left is not to the right."""
+    return replace(
+        rgb(),
+        name="depth",
+        streams=("depth",),
+        inputs=VideoInput(n_frames=16, size_px=64, resize_px=68, handedness="as-filmed", per="second"),
+        augment=VideoAugment(mirror=0.0),
+        model={"stem_size": 5, "stem_stride": 2},
+        schedule=replace(rgb().schedule, epochs=40),
+    )
 
 
 def i3d() -> Recipe:
@@ -298,28 +281,35 @@ def tal_ia() -> Recipe:
     )
 
 
-RECIPES = {
-    make().name: make
-    for make in (
-        pose,
-        pose_large,
-        pose_as_filmed,
-        rgb,
-        rgb_located,
-        rgb_hands,
-        flow,
-        mars,
-        distil,
-        i3d,
-        i3d_flow,
-        cnn_lstm,
-        cnn_average,
-        video_transformer,
-        two_phase,
-        chalearn,
-        chalearn_flow,
-        cnn_lstm_published,
-        wlasl,
-        tal_ia,
-    )
-}
+RECIPES = (
+    {
+        make().name: make
+        for make in (
+            pose,
+            pose_large,
+            pose_as_filmed,
+            rgb,
+            rgb_located,
+            rgb_hands,
+            flow,
+            mars,
+            distil,
+            depth,
+            i3d,
+            i3d_flow,
+            cnn_lstm,
+            cnn_average,
+            video_transformer,
+            two_phase,
+            chalearn,
+            chalearn_flow,
+            cnn_lstm_published,
+            wlasl,
+            tal_ia,
+        )
+    }
+    | SENSOR_RECIPES
+    | SKELETON_RECIPES
+)
+
+__all__ = ["LOSSES", "RECIPES", "Recipe"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signloom.tasks.recognise.recipes import Recipe
+from signloom.tasks.recognise.recipe import Recipe
 from signloom.training.schedule import Schedule
 from signloom.transforms.joined_input import JoinedAugment, JoinedInput
 from signloom.transforms.sensor_augment import SensorAugment

@@ -16,10 +16,11 @@ from signloom.errors import InputError, LeakError, MissingExtraError
 from signloom.metrics.classification import fit_temperature, row_blocks
 from signloom.models import ARCHITECTURES, build
 from signloom.tasks.recognise import losses
-from signloom.tasks.recognise.data import TEACHER, RecogniseData, read_corpus
+from signloom.tasks.recognise.data import TEACHER, RecogniseData, fitted, read_corpus, reader_for
 from signloom.tasks.recognise.predict import Recogniser, score
 from signloom.tasks.recognise.rates import same_inputs
-from signloom.tasks.recognise.recipes import LOSSES, RECIPES, Recipe
+from signloom.tasks.recognise.recipe import LOSSES, Recipe
+from signloom.tasks.recognise.recipes import RECIPES
 from signloom.training.checkpoint import Checkpoint, load_checkpoint
 from signloom.training.task import Evaluation, Given, Step
 from signloom.training.trainer import decayed_groups
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from signloom.data.batch import Batch
+
+
+TAUGHT = ("distil", "generate")
+"""The losses that need a teacher."""
+GENERATOR_STEPS = 4
+"""So many steps a generator of features makes for each of a teacher that learns along, as published."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,11 @@ class Recognise:
             raise InputError(f"recipe '{recipe.name}' has loss '{recipe.loss}', expected one of {', '.join(LOSSES)}")
         if given.generator is not None:
             raise InputError(f"--painter: recipe '{recipe.name}' paints nothing; leave it out")
-        if given.teacher is not None and recipe.loss != "distil":
+        if given.teacher is not None and recipe.loss not in TAUGHT:
             raise InputError(
                 f"--teacher: recipe '{recipe.name}' learns from no other network (mars and distil do); leave it out"
             )
-        if given.teacher is None and recipe.loss == "distil":
+        if given.teacher is None and recipe.loss in TAUGHT and not recipe.teacher_recipe:
             kind = "a flow network" if recipe.auxiliary_streams == ("flow",) else "another network"
             first = "flow" if recipe.auxiliary_streams == ("flow",) else "pose"
             raise InputError(
@@ -80,19 +87,53 @@ class Recognise:
             _refuse_known_clips(self.given.start, start, corpus)
         if self.given.teacher is not None:
             teacher = _teacher(self.given.teacher, corpus, self.recipe)
+        elif self.recipe.loss in TAUGHT:
+            teacher = _untaught(RECIPES[self.recipe.teacher_recipe](), corpus)
         return read_corpus(corpus, self.recipe, teacher, start)
 
     def build(self, data: RecogniseData) -> dict[str, Module]:
-        model = untrained(self.recipe, data.n_classes)
+        model = untrained(self._fitted(data), data.n_classes)
         modules = {"model": model}
         if self.given.weights is not None:
             _load_weights(self.recipe, modules, self.given.weights, data.n_classes)
         if self.given.start is not None:
             _go_on_from(modules["model"], self.given.start, data.labels, self.recipe)
         if data.train.teacher is not None:
-            modules["teacher"] = data.train.teacher.model.requires_grad_(False).eval()
-            self._add_projection(modules, data)
+            modules["teacher"] = data.train.teacher.model
+            if self.given.teacher is not None:
+                modules["teacher"].requires_grad_(False).eval()
+            if self.recipe.loss == "distil":
+                self._add_projection(modules, data)
         return modules
+
+    def _fitted(self, data: RecogniseData) -> Recipe:
+        """The recipe with what follows from the training clips: their statistics, and how wide features are."""
+        recipe = replace(self.recipe, inputs=data.train.inputs)
+        if recipe.architecture != "feature_generator":
+            return recipe
+        if data.widths is None:
+            data.widths = self._widths(recipe, data)
+        own, wanted = data.widths
+        return replace(recipe, model={**recipe.model, "base_width": own, "width": wanted})
+
+    def _widths(self, recipe: Recipe, data: RecogniseData) -> tuple[int, int]:
+        """How many features the base of a generator has, and how many it is to give."""
+        import torch
+
+        if data.train.teacher is None:  # it is gone on from
+            known: Any = load_checkpoint(self.given.start).model.config if self.given.start else None
+            if known is None or not hasattr(known, "base_width"):
+                raise InputError(
+                    f"recipe '{recipe.name}' goes on from a run that generates features: give it as --from"
+                )
+            return known.base_width, known.width
+        batch, _ = data.batch(0, 0, 0, 1)
+        base = build(*base_of(recipe, data.n_classes)).eval()
+        teacher = data.train.teacher
+        with torch.no_grad():
+            own = losses.features(base, batch.inputs, recipe.streams[0])
+            wanted = losses.features(teacher.model.eval(), _teachers(batch.inputs), _first(teacher))
+        return own.shape[1], wanted.shape[1]
 
     def _add_projection(self, modules: dict[str, Module], data: RecogniseData) -> None:
         """Where features differ in width, and nothing published forbids it, learn to bring one to the other."""
@@ -113,6 +154,8 @@ class Recognise:
         groups = decayed_groups(modules["model"], s.learning_rate, s.weight_decay)
         if "projection" in modules:
             groups += decayed_groups(modules["projection"], s.learning_rate, s.weight_decay)
+        if any(p.requires_grad for p in getattr(modules.get("teacher"), "parameters", tuple)()):
+            return {"model": groups, "teacher": decayed_groups(modules["teacher"], s.learning_rate, s.weight_decay)}
         return {"model": groups}
 
     def begin_epoch(self, modules: Mapping[str, Module], epoch: int) -> None:
@@ -129,6 +172,11 @@ class Recognise:
                 module.training = False
 
     def training_step(self, modules: Mapping[str, Module], batch: Batch, step: Step) -> Iterator[tuple[str, Tensor]]:
+        if self.recipe.loss == "generate" and self.given.teacher is None and step.number % (GENERATOR_STEPS + 1) == 0:
+            seen = _teachers(batch.inputs)
+            logits = losses.answer(modules["teacher"].train(), seen, next(iter(seen)))
+            yield "teacher", losses.classify(logits, batch.targets["label"], self.recipe.schedule.label_smoothing)
+            return
         yield "model", self.loss(modules, batch)
 
     def loss(self, modules: Mapping[str, Module], batch: Batch) -> Tensor:
@@ -144,7 +192,7 @@ class Recognise:
             frames = bare.frames_seen(batch.inputs["pose"].shape[1])
             place, present = (batch.inputs[k][:, frames] for k in ("pose", "present"))
             return losses.classify(logits, label, smoothing) + recipe.loss_weight * losses.locate(heat, place, present)
-        if recipe.loss == "distil":
+        if recipe.loss in TAUGHT:
             return self._distilled(modules, batch, label, smoothing)
         return losses.classify(losses.answer(model, batch.inputs, stream), label, smoothing)
 
@@ -156,6 +204,8 @@ class Recognise:
             stream = next((s for s in seen if s in ("frames", "flow")), next(iter(seen)))
             wanted = losses.features(modules["teacher"].eval(), seen, stream).float()
         logits, own = losses.answer(modules["model"], batch.inputs, self.recipe.streams[0], with_features=True)
+        if self.recipe.loss == "generate":
+            return losses.generate(own, wanted, losses.classify(logits, label, smoothing))
         if "projection" in modules:
             own = modules["projection"](own)
         if own.shape != wanted.shape:
@@ -179,7 +229,7 @@ class Recognise:
         metrics: Mapping[str, Any],
         about: Mapping[str, Any],
     ) -> Checkpoint:
-        final = untrained(self.recipe, data.n_classes)
+        final = untrained(self._fitted(data), data.n_classes)
         final.load_state_dict(weights)
         streams = {s: about["streams"][s] for s in self.recipe.streams}
         return Checkpoint(
@@ -247,10 +297,26 @@ def validation_score(logits_NK: np.ndarray, label_N: np.ndarray) -> dict[str, fl
     return {"top1": top1, "nll": nll, "score": top1 - 0.01 * min(nll, 50.0)}
 
 
+def base_of(recipe: Recipe, n_classes: int) -> tuple[str, dict[str, Any]]:
+    """The architecture inside a generator of features, and its config: what of ``recipe.model`` is not its own."""
+    own = _config_fields(recipe.architecture)
+    inner = {k: v for k, v in recipe.model.items() if k not in own}
+    architecture = recipe.model["base"]
+    return architecture, model_config(replace(recipe, architecture=architecture, model=inner), n_classes)
+
+
+def _config_fields(architecture: str) -> set[str]:
+    module, _, config = ARCHITECTURES[architecture]
+    return {f.name for f in fields(getattr(import_module(module), config))}
+
+
 def model_config(recipe: Recipe, n_classes: int) -> dict[str, Any]:
     """The config fields of ``recipe``'s model for ``n_classes`` glosses."""
-    module, _, config = ARCHITECTURES[recipe.architecture]
-    known = {f.name for f in fields(getattr(import_module(module), config))}
+    known = _config_fields(recipe.architecture)
+    if "base" in known:
+        inner = base_of(recipe, n_classes)[1]
+        own = {k: v for k, v in recipe.model.items() if k in known}
+        return {"n_classes": n_classes, **own, "base_model": tuple(inner.items())}
     shared = [n for n in ("size_px", "n_frames") if n in known and hasattr(recipe.inputs, n)]
     more: dict[str, Any] = {n: getattr(recipe.inputs, n) for n in shared}
     if recipe.loss == "classify-and-locate":
@@ -319,7 +385,7 @@ def _go_on_from(model: Any, folder: Path, labels: tuple[str, ...], recipe: Recip
             "with the recipe and --set of that run"
         )
     theirs, own = known.model.state_dict(), model.state_dict()
-    larger = untrained(recipe, len(labels) + 1).state_dict()
+    larger = untrained(replace(recipe, inputs=known.inputs), len(labels) + 1).state_dict()
     heads = {name for name, value in own.items() if larger[name].shape != value.shape}  # these have a row for a label
     rows = [(k, known.labels.index(label)) for k, label in enumerate(labels) if label in known.labels]
     with torch.no_grad():
@@ -337,6 +403,14 @@ def _go_on_from(model: Any, folder: Path, labels: tuple[str, ...], recipe: Recip
                     f"--from '{folder}': tensor '{name}' has shape {tuple(other.shape)}, expected "
                     f"{tuple(value.shape)}; train with the --set of that run"
                 )
+
+
+def _untaught(recipe: Recipe, corpus: Corpus) -> Checkpoint:
+    """A network of ``recipe`` before training, as the teacher that learns along."""
+    made = {stream: corpus.fingerprint(stream) for stream in recipe.streams}
+    inputs = fitted(recipe.inputs, recipe.streams, corpus.clips("train"), reader_for(made))
+    model = untrained(replace(recipe, inputs=inputs), len(corpus.labels))
+    return Checkpoint(Recognise.name, recipe.architecture, model, corpus.labels, inputs, made)
 
 
 def _teacher(folder: Path, corpus: Corpus, recipe: Recipe) -> Checkpoint:
