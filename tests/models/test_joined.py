@@ -96,13 +96,22 @@ def test_a_share_of_the_clips_loses_a_stream_in_training_but_never_all():
     assert (model.eval()._kept(has) == has).all()
 
 
-def test_the_joint_heads_share_decides_between_it_and_the_branches():
-    joint, apart = joined(joint_share=1.0).eval(), joined(joint_share=0.0).eval()
+def test_what_several_streams_say_is_multiplied_with_what_they_say_jointly():
+    apart, mixed = joined(joint_weight=0.0).eval(), joined(joint_weight=0.5).eval()
     made = inputs()
     with torch.inference_mode():
         own = [branch(*(made[n] for n in branch.reads)).log_softmax(-1) for branch in apart.branches]
-        torch.testing.assert_close(says(apart, made), (sum(own) / 2).log_softmax(-1))
-        assert (says(joint, made) - says(apart, made)).abs().max() > 1e-3
+        torch.testing.assert_close(says(apart, made), sum(own).log_softmax(-1))
+        joint = apart.head(apart.features(*(made[n] for n in apart.reads))).log_softmax(-1)
+        torch.testing.assert_close(says(mixed, made), (sum(own) + 0.5 * joint).log_softmax(-1))
+
+
+def test_one_stream_alone_is_left_to_its_branch():
+    model = joined().eval()
+    made = inputs(has_imu=False)
+    with torch.inference_mode():
+        alone = model.branches[0](made["skeleton"], made["skeleton_mask"])
+        torch.testing.assert_close(says(model, made), alone.log_softmax(-1))
 
 
 def test_branches_that_do_not_fit_are_refused():

@@ -27,7 +27,9 @@ class JoinedConfig:
     ``streams``, ``architectures`` (names in :data:`signloom.models.ARCHITECTURES`), ``told`` (what the inputs tell a
     config, as far as it has such fields) and ``settings`` (its other fields) have an entry for each branch.
     ``stream_dropout`` is how often, in training, a clip loses a stream for the joint head, never all of them.
-    ``joint_share`` is the joint head's say in use, the branches' own heads having the rest in equal parts.
+    ``joint_weight`` is what the joint head's log probabilities count in use, beside 1 for each branch's own head: on
+    431 clips of UTD-MHAD, leave-one-subject-out, 0.25 to 0.5 gave the best likelihood, and accuracies between 0 and 1
+    differed by no more than three clips.
     """
 
     n_classes: int
@@ -38,7 +40,7 @@ class JoinedConfig:
     hidden: tuple[int, int] = (1024, 512)
     dropout: float = 0.4
     stream_dropout: float = 0.3
-    joint_share: float = 0.5
+    joint_weight: float = 0.25
 
 
 class JoinedNet(nn.Module):
@@ -47,10 +49,11 @@ class JoinedNet(nn.Module):
     ``forward(*tensors)`` takes what ``reads`` names, in that order: what each branch reads, then for each stream
     ``has_STREAM``, bool (B,), False where a clip lacks it (its tensors are then anything finite).
 
-    In use it returns log probabilities (B, K): the geometric mean, by ``joint_share``, of the joint head and of the
-    heads of those branches whose streams are there; of a clip that lacks all of them, what the joint head makes of
-    nothing. In training (B, M, K): the joint head's logits, then those of each branch (of an ensemble, of each member),
-    so that each learns by itself; where a stream is lacking the joint head's stand in for its branch's.
+    In use it returns log probabilities (B, K): the product of what the heads of those branches say whose streams are
+    there and, where there are several or none, of what the joint head says, by its ``joint_weight``. One stream alone
+    is left to its branch, which learnt as a network of its own does. In training (B, M, K): the joint head's logits,
+    then those of each branch (of an ensemble, of each member), so that each learns by itself; where a stream is lacking
+    the joint head's stand in for its branch's.
     """
 
     takes: ClassVar[str] = "joined"
@@ -89,10 +92,8 @@ class JoinedNet(nn.Module):
         if self.training:
             return self._each_own(joint_BK, told, has_BS)
         own_BSK = torch.stack([logits.float().log_softmax(-1) for logits in told], 1)
-        share_BS = has_BS.float() / has_BS.sum(1, keepdim=True).clamp(min=1)
-        own_BK = (own_BSK * share_BS.unsqueeze(-1)).sum(1)
-        joint_share = torch.where(has_BS.any(1), self.config.joint_share, 1.0).unsqueeze(1)
-        mixed_BK = joint_share * joint_BK.float().log_softmax(-1) + (1 - joint_share) * own_BK
+        weight_B1 = torch.where(has_BS.sum(1) == 1, 0.0, self.config.joint_weight).unsqueeze(1)
+        mixed_BK = weight_B1 * joint_BK.float().log_softmax(-1) + (own_BSK * has_BS.unsqueeze(-1)).sum(1)
         return mixed_BK.log_softmax(-1)
 
     def features(self, *tensors: Tensor) -> Tensor:

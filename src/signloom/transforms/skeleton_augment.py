@@ -27,12 +27,12 @@ class SkeletonAugment:
     yaw_deg: float = 25.0
     tilt_deg: float = 8.0
     scale: float = 0.1
-    bone_scale: float = 0.1
+    bone_scale: float = 0.2
     shift: float = 0.05
-    jitter: float = 0.01
-    speed: float = 0.25
-    trim: float = 0.1
-    drop_joint: float = 0.05
+    jitter: float = 0.03
+    speed: float = 0.4
+    trim: float = 0.15
+    drop_joint: float = 0.15
     mirror: float = 0.0
 
     def of_batch(self, inputs: Mapping[str, Tensor], generator: torch.Generator, _: Any) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ def skeleton() -> Recipe:
         streams=("pose",),
         inputs=SkeletonInput(),
         augment=SkeletonAugment(),
-        schedule=Schedule(epochs=30, min_steps=300, steps_per_class=0),
+        schedule=Schedule(epochs=40, min_steps=600, steps_per_class=0),
     )
 
 
