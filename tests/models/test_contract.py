@@ -16,7 +16,7 @@ from signloom.transforms import INPUTS
 
 PARTS_CONFIG = {name: (where.start, where.stop) for name, where in PARTS.items()}
 SMALL_CNN = {"n_classes": 7, "frame_width": 0.25, "hidden": 24, "layers": 1}
-SMALL_SENSOR = {"channels": 6, "n_steps": 12, "width": 16, "heads": 2, "members": 2}
+SMALL_SENSOR = {"channels": 6, "n_steps": 12, "kernels": 8, "hidden": 8, "members": 2}
 SMALL_SKELETON = {"parents": KINECT_PARENTS, "n_frames": 12, "width": 8, "members": 2}
 CASES = {
     # a name of the test's own: (architecture, its config)
@@ -45,6 +45,16 @@ CASES = {
             "hidden": (24, 12),
         },
     ),
+    "feature_generator": (
+        "feature_generator",
+        {
+            "n_classes": 7,
+            "base": "light3d",
+            "base_model": (("n_classes", 7), ("widths", (8, 8, 16)), ("blocks", (1, 1)), ("memory", 8)),
+            "base_width": 16,
+            "width": 12,
+        },
+    ),
     "light3d": ("light3d", {"n_classes": 7, "widths": (8, 8, 16), "blocks": (1, 1)}),
     "i3d": ("i3d", {"n_classes": 7}),
     "cnn_lstm": ("cnn_lstm", {**SMALL_CNN, "layers": 2}),
@@ -69,7 +79,7 @@ def inputs(model, n_clips, n_frames=12, size_px=32, seed=0):
     """Random clips of the kind that ``model`` takes, as its positional arguments."""
     g = torch.Generator().manual_seed(seed)
     if model.takes == "video":
-        return (torch.rand(n_clips, model.config.channels, n_frames, size_px, size_px, generator=g) * 2 - 1,)
+        return (torch.rand(n_clips, getattr(model.config, "channels", 3), n_frames, size_px, size_px, generator=g) * 2 - 1,)
     real = torch.ones(n_clips, n_frames, dtype=torch.bool)
     made = {
         "pose": torch.randn(n_clips, n_frames, len(PARENT), 2, generator=g),

@@ -7,7 +7,7 @@ saw an inertial sensor. In use there is no sensor: what it would have said is ge
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,12 +30,16 @@ class FeatureGeneratorConfig:
 class FeatureGenerator(nn.Module):
     """What ``base`` takes → class logits (B, K), by way of generated features (B, width)."""
 
+    head_names: ClassVar[tuple[str, ...]] = ("head",)
+
     def __init__(self, config: FeatureGeneratorConfig):
         from signloom.models import build
 
         super().__init__()
         self.config = config
         self.base: Any = build(config.base, dict(config.base_model))
+        for part in [m for m in self.base.modules() if hasattr(m, "head")]:
+            part.head = nn.Identity()  # signs are named by what is generated alone
         self.takes = self.base.takes
         if hasattr(self.base, "reads"):
             self.reads = self.base.reads

@@ -26,7 +26,7 @@ from signloom.training.task import Given
 
 LIGHT = ("inputs.n_frames=4", "inputs.size_px=32", "inputs.resize_px=36", "model.widths=[8,8,8]", "model.blocks=[1,1]",
          "model.memory=8")  # fmt: skip
-IMU = ("model.width=8", "model.heads=2", "model.members=2", "inputs.n_steps=24")
+IMU = ("model.kernels=8", "model.hidden=8", "model.members=3", "inputs.n_steps=24")
 QUICK = ("--batch-size", 4, "--precision", "fp32")
 CHANNELS = tuple(f"{q}_{axis}_{unit}" for q, unit in (("acceleration", "g"), ("rotation", "dps")) for axis in "xyz")
 
@@ -142,7 +142,7 @@ def _noted(steps, run):
 def test_a_given_teacher_stays_as_it_is_and_use_opens_no_sensor_file(paired, runs, tmp_path, signloom):
     config = json.loads((runs / "given/checkpoint/config.json").read_text())
     assert list(config["streams"]) == ["frames"]
-    assert config["model"]["width"] == 2 * 2 * 8  # of two members of that width, mean and weighted mean
+    assert config["model"]["width"] == 3 * 8  # of three members of that width
     corpus = tmp_path / "corpus"
     shutil.copytree(paired.root, corpus)
     shutil.rmtree(corpus / "imu")
@@ -165,7 +165,7 @@ def test_how_near_generated_features_come_is_measured(paired, runs, signloom, tm
     generator, teacher = load_predictor(runs / "given"), load_predictor(runs / "imu")
     clips = clips_of(apply_split(paired, read_split(runs / "given" / "split.json")).only("test"))
     own, true = generator.features(clips), teacher.features(clips)
-    assert own.shape == true.shape == (found["n_clips"], 32)
+    assert own.shape == true.shape == (found["n_clips"], 24)
     assert found["r2"] == pytest.approx(1 - ((own - true) ** 2).sum() / ((true - true.mean(0)) ** 2).sum(), rel=1e-4)
     code, said, _ = signloom(*words)
     assert code == 0

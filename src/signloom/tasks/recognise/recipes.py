@@ -120,7 +120,6 @@ def depth() -> Recipe:
         streams=("depth",),
         inputs=VideoInput(n_frames=16, size_px=64, resize_px=68, handedness="as-filmed", per="second"),
         augment=VideoAugment(mirror=0.0),
-        model={"stem_size": 5, "stem_stride": 2},
         schedule=replace(rgb().schedule, epochs=40),
     )
 

@@ -108,7 +108,7 @@ def imu_from_depth() -> Recipe:
         streams=("depth",),
         inputs=VideoInput(n_frames=16, size_px=64, resize_px=68, handedness="as-filmed", per="second"),
         augment=VideoAugment(mirror=0.0),
-        model={"base": "light3d", "stem_size": 5, "stem_stride": 2},
+        model={"base": "light3d"},
         schedule=Schedule(epochs=40, batch_size=16, learning_rate=3e-3, ema=0.99),
     )
 

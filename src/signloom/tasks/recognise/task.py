@@ -25,6 +25,7 @@ from signloom.training.checkpoint import Checkpoint, load_checkpoint
 from signloom.training.task import Evaluation, Given, Step
 from signloom.training.trainer import decayed_groups
 from signloom.transforms.hand_crops import LOCATED
+from signloom.transforms.video_input import CHANNELS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -201,7 +202,7 @@ class Recognise:
 
         seen = _teachers(batch.inputs)
         with torch.no_grad():
-            stream = next((s for s in seen if s in ("frames", "flow")), next(iter(seen)))
+            stream = next((s for s in seen if s in CHANNELS), next(iter(seen)))
             wanted = losses.features(modules["teacher"].eval(), seen, stream).float()
         logits, own = losses.answer(modules["model"], batch.inputs, self.recipe.streams[0], with_features=True)
         if self.recipe.loss == "generate":
