@@ -79,7 +79,9 @@ def inputs(model, n_clips, n_frames=12, size_px=32, seed=0):
     """Random clips of the kind that ``model`` takes, as its positional arguments."""
     g = torch.Generator().manual_seed(seed)
     if model.takes == "video":
-        return (torch.rand(n_clips, getattr(model.config, "channels", 3), n_frames, size_px, size_px, generator=g) * 2 - 1,)
+        return (
+            torch.rand(n_clips, getattr(model.config, "channels", 3), n_frames, size_px, size_px, generator=g) * 2 - 1,
+        )
     real = torch.ones(n_clips, n_frames, dtype=torch.bool)
     made = {
         "pose": torch.randn(n_clips, n_frames, len(PARENT), 2, generator=g),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import scipy.io
 
+from signloom.data.leaks import audit
 from signloom.data.manifest import read_manifest, write_manifest
 from signloom.errors import InputError
 from signloom.media.sensor_files import read_sensor_file
@@ -211,3 +214,24 @@ def test_the_myo_recordings_by_pattern(real_data):
     assert (len(corpus), len(corpus.labels), len(corpus.signers)) == (550, 20, 9)
     with pytest.raises(InputError, match=r"550 sensor files.*'\{signer\}/\{label\}_\{take\}\.csv'"):
         read_source(real_data / "asl_myo_20words")
+
+
+def test_the_clips_of_one_wide_table_are_no_copies_of_each_other(tmp_path, signloom):
+    """Each is rows of its own: no duplicates to the doctor, no leak where they stand in different splits."""
+    rng = np.random.default_rng(0)
+    rows = ["take,gloss,user,set,ax,ay,az"]
+    for take in range(8):
+        split = "test" if take % 4 == 3 else "train"
+        about = f"t{take},{'AB'[take % 2]},u{take % 4},{split}"
+        rows += [f"{about},{x:.3f},{y:.3f},{z:.3f}" for x, y, z in rng.normal(0, 1, (30, 3))]
+    (tmp_path / "all.csv").write_text("\n".join(rows) + "\n")
+    read = ("--option", "columns=id=take,label=gloss,signer=user,split=set", "--option", "rate_hz=50")
+    code, said, err = signloom("doctor", tmp_path / "all.csv", "--source", "sensors", *read, "--json")
+    assert (code, json.loads(said)["problems"]) == (0, []), err
+    words = ("prepare", tmp_path / "all.csv", "--source", "sensors", *read, "--streams", "imu", "--out", tmp_path / "c")
+    code, said, err = signloom(*words, "--workers", "0", "--json")
+    assert (code, json.loads(said)["clips"]) == (0, 8), err
+    corpus = read_manifest(tmp_path / "c")
+    assert len({r.content for r in corpus}) == 8
+    assert not audit(corpus)
+    assert [r.split for r in corpus].count("test") == 2

@@ -257,7 +257,11 @@ class _Recordings:
         self._records: list[tuple[str, Record]] = []
 
     def add(self, record: Record) -> None:
-        names = sorted({f"file '{os.path.normpath(path)}'" for path in record.streams.values()})
+        rows = f", {' = '.join(record.rows)}" if record.rows else ""
+        names = sorted(
+            f"file '{os.path.normpath(path)}'{rows if stream == 'imu' else ''}"
+            for stream, path in record.streams.items()
+        )
         if self._by_content and record.content is not None:
             names.append(f"content '{record.content}'")
         if names:

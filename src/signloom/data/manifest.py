@@ -79,6 +79,11 @@ class Record:
         return (self.first_frame, self.end_frame, *((self.start_s or 0.0, self.end_s) if self.timed else ()))
 
     @property
+    def rows(self) -> tuple[str, ...]:
+        """Which rows of a table of many sensor recordings are the clip's, (column, value); else empty."""
+        return tuple(map(str, (self.extra.get("imu") or {}).get("row_id") or ()))
+
+    @property
     def whole(self) -> bool:
         """Whether it is all of its file: no range and no box."""
         return self.range == (0, None) and self.box_px is None

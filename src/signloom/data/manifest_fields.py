@@ -118,11 +118,20 @@ def _extra(value: Any) -> None:
             _named(name, check, value[name])
 
 
+def _sensor(value: Any) -> None:
+    """What a record says of its sensor (:class:`signloom.streams.imu.ImuStream`)."""
+    _mapping(value)
+    for name, check in (("rate_hz", _rate), ("offset_s", _number), ("drift", _number), ("worn_on", _text)):
+        if value.get(name) is not None:
+            _named(name, check, value[name])
+
+
 _OF_EXTRA: Mapping[str, Check] = {
     "seen": _shares,
     "crop": _matrix,
     "crop_outside": _number,
     "source_frames": _whole_range,
+    "imu": _sensor,
 }
 """What signloom itself reads of ``extra``; all else there is the corpus's own."""
 

@@ -140,9 +140,9 @@ def _duplicates(files: Mapping[str, Sequence[Record]], facts: Mapping[str, Facts
     for path, found in facts.items():
         if found.content or found.how != "bytes":
             for record in files[path]:
-                same[found.content or path, record.range, record.box_px].append((path, record))
+                same[found.content or path, record.range, record.box_px, record.rows].append((path, record))
     problems = []
-    for (_, part, _), clips in same.items():
+    for (_, part, _, _), clips in same.items():
         # A prepared corpus may hold one clip's stream under two names; two clips are what matters.
         records = {r.id: r for _, r in clips}
         paths = list(dict.fromkeys(path for path, _ in clips))
