@@ -63,3 +63,21 @@ def test_a_rotation_between_brings_one_to_the_other(b):
     m = rotation_between(a, np.array(b))
     np.testing.assert_allclose(m @ a, b, atol=1e-12)
     assert np.linalg.det(m) == pytest.approx(1)
+
+
+@pytest.mark.real
+def test_the_two_ends_of_a_real_recording_agree_on_which_way_is_down(real_data):
+    """In utd_mhad people begin and end with the arm at rest: the nominal 50 Hz is the rate at which that comes out."""
+    from scipy.io import loadmat
+
+    def apart_deg(rate_hz):
+        angles = []
+        for file in sorted((real_data / "utd_mhad" / "Inertial").glob("a*_s[1357]_t1_*.mat"))[::3]:
+            x = loadmat(file)["d_iner"].astype(np.float64)
+            ends = x[:5, :3].mean(0), integrated(x[:, 3:], rate_hz)[-1] @ x[-5:, :3].mean(0)
+            cosine = ends[0] @ ends[1] / np.linalg.norm(ends[0]) / np.linalg.norm(ends[1])
+            angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+        return np.median(angles)
+
+    assert apart_deg(50.0) < 12
+    assert apart_deg(50.0) < 0.8 * min(apart_deg(79.0), apart_deg(40.0))

@@ -207,7 +207,10 @@ def test_envelopes_replace_emg_alone(monkeypatch):
     signal = recording(channels=ARMS, rate_hz=200.0)
     step = SensorInput(emg="envelope", sampling="pad", n_steps=60).fitted_to([signal])
     assert seen[-1] == ((60, 2), 200.0)
+    asked = len(seen)
     column = step.names.index("left_wrist_emg_0_raw")
+    assert len(step.vectors) == 2
+    assert len(seen) == asked  # what the columns are is known without a recording
     assert step.mean[column] > 7
     got = step(signal)[0][column] * step.std[column] + step.mean[column]
     np.testing.assert_allclose(got, np.abs(signal.values_TC[:, ARMS.index("left_wrist_emg_0_raw")]) + 7, atol=1e-4)

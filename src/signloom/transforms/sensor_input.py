@@ -109,16 +109,16 @@ class SensorInput:
             raise InputError("there is no sensor recording to learn from")
         chosen = replace(self, channels=self._chosen(kept[0].channels), mean=(), std=(), down=())
         if chosen.orientation == "levelled":
-            chosen = replace(chosen, down=chosen._usual_down(kept))
+            chosen = replace(chosen, down=chosen._usual_down([chosen._taken(signal) for signal in kept]))
         sums = squares = np.zeros(0)
         n = 0
         for signal in kept:
-            x = _joined(chosen._parts(signal))[0]
+            x = _joined(chosen._parts(chosen._taken(signal)))[0]
             sums = x.sum(0, dtype=np.float64) + (sums if n else 0.0)
             squares = np.square(x, dtype=np.float64).sum(0) + (squares if n else 0.0)
             n += len(x)
         mean, square = sums / n, squares / n
-        for own, level in ((w.own, w.level) for w in chosen._worn(kept[0])):
+        for own, level in ((w.own, w.level) for w in chosen._worn()):
             for columns in map(list, (*own, *level)):
                 mean[columns], square[columns] = 0.0, square[columns].mean()
         std = np.sqrt(np.maximum(square - mean**2, 0.0))
@@ -139,7 +139,7 @@ class SensorInput:
         downs = np.array(
             [
                 [levelled(values[:, :3], values[:, 3:], signal.rate_hz).down for _, values in _inertial(signal)]
-                for signal in (s.select(self.channels) for s in signals)
+                for signal in signals
             ]
         )
         mean = downs.mean(0)
@@ -163,7 +163,7 @@ class SensorInput:
     def vectors(self) -> tuple[Worn, ...]:
         """Which columns belong together, place by place: what an augmentation has to know."""
         self._settled()
-        return self._worn(_empty(self.channels))
+        return self._worn()
 
     # --- use ------------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class SensorInput:
         Raises InputError for a recording without a channel that is needed, of fewer than 2 samples, or with NaN.
         """
         self._settled()
-        x_TC, _ = _joined(self._parts(signal))
+        x_TC, _ = _joined(self._parts(self._taken(signal)))
         x_TC = (x_TC - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         if self.sampling == "rate":
             names = tuple(f"other_{k}_raw" for k in range(x_TC.shape[1]))
@@ -203,7 +203,8 @@ class SensorInput:
 
     # --- the columns ----------------------------------------------------------------------------------------------
 
-    def _parts(self, signal: Signal) -> list[_Part]:
+    def _taken(self, signal: Signal) -> Signal:
+        """What is used of a recording: the channels chosen, EMG as its envelope. Raises InputError, see calling."""
         signal = signal.select(self.channels)
         if len(signal) < FEWEST_SAMPLES:
             raise InputError(f"its sensors gave {len(signal)} samples, and at least {FEWEST_SAMPLES} are needed")
@@ -213,7 +214,16 @@ class SensorInput:
                 f"channel '{signal.channels[column]}' is {signal.values_TC[row, column]} at sample {row}; repair or "
                 "leave out what was not measured"
             )
-        signal = self._with_envelopes(signal)
+        columns = [k for k, name in enumerate(signal.channels) if Channel.parse(name).quantity == "emg"]
+        if self.emg == "raw" or not columns:
+            return signal
+        from signloom.transforms.emg import envelope
+
+        values = signal.values_TC.copy()
+        values[:, columns] = envelope(values[:, columns], signal.rate_hz)
+        return replace(signal, values_TC=values)
+
+    def _parts(self, signal: Signal) -> list[_Part]:
         parts = list(self._measured(signal))
         if self.orientation == "raw":
             return parts
@@ -227,16 +237,6 @@ class SensorInput:
         free = [part for p in parts for part in _free_of_axes(p)]
         return free + [part for place, found in seen for part in _upright_parts(place, found)]
 
-    def _with_envelopes(self, signal: Signal) -> Signal:
-        columns = [k for k, name in enumerate(signal.channels) if Channel.parse(name).quantity == "emg"]
-        if self.emg == "raw" or not columns:
-            return signal
-        from signloom.transforms.emg import envelope
-
-        values = signal.values_TC.copy()
-        values[:, columns] = envelope(values[:, columns], signal.rate_hz)
-        return replace(signal, values_TC=values)
-
     def _measured(self, signal: Signal) -> Iterator[_Part]:
         triples = {k: triple for triple in vectors(signal.channels) for k in triple}
         for k, name in enumerate(signal.channels):
@@ -247,10 +247,10 @@ class SensorInput:
                 label = f"{channel.place}_{channel.quantity}".lstrip("_")
                 yield _Part(label, signal.values_TC[:, list(triples[k])], channel.place, "own")
 
-    def _worn(self, signal: Signal) -> tuple[Worn, ...]:
+    def _worn(self) -> tuple[Worn, ...]:
         found: dict[str, tuple[list[int], list[Any], list[Any]]] = {}
         start = 0
-        for part in self._parts(signal if len(signal) else _empty(signal.channels)):
+        for part in self._parts(_empty(self.channels)):
             columns = range(start, start + part.values_TC.shape[1])
             start = columns.stop
             every, own, level = found.setdefault(part.place, ([], [], []))
