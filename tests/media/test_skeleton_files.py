@@ -51,6 +51,12 @@ def test_reading_a_pose_reads_it_whole_or_in_part(tmp_path):
         media.read_pose(file, first_frame=12)
 
 
+def test_one_frame_may_come_without_its_axis(tmp_path):
+    values = skeleton(1)
+    pose = read_skeleton_mat(mat(tmp_path, values[:, :, 0]))
+    np.testing.assert_allclose(np.ma.getdata(pose.body.data)[0, 0], values[:, :, 0], atol=1e-6)
+
+
 def test_a_joint_in_the_origin_was_not_found(tmp_path):
     values = skeleton()
     values[4, :, 5] = 0
@@ -72,10 +78,10 @@ def test_a_rate_is_given_or_refused(tmp_path):
 @pytest.mark.parametrize(
     ("values", "key", "reason", "said"),
     [
-        (np.zeros((5, 6)), "d_iner", "bad-header", "no 'd_skel' in it; it has d_iner"),
-        (np.zeros((25, 3, 4)), "d_skel", "bad-header", r"wanted real numbers \(20, 3, T\)"),
+        (np.zeros((5, 6)), "d_iner", "bad-header", "no 'd_skel' in it; it has 'd_iner'"),
+        (np.zeros((25, 3, 4)), "d_skel", "bad-header", r"wanted double or single \(20, 3, T\)"),
         (np.zeros((4, 20, 3)), "d_skel", "bad-header", r"\(4, 20, 3\)"),
-        (skeleton() * (1 + 1j), "d_skel", "bad-header", "complex"),
+        (skeleton() * (1 + 1j), "d_skel", "bad-header", "no plain array"),
         (np.zeros((20, 3, 4), np.int16), "d_skel", "bad-header", "int16"),
         (skeleton() * 1000, "d_skel", "bad-header", "wanted metres"),
         (np.where(np.arange(12) == 3, np.nan, skeleton()), "d_skel", "decode-error", "in 1 of 12 frames"),

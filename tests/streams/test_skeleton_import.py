@@ -7,7 +7,7 @@ import pytest
 from scipy.io import savemat
 
 from signloom import media
-from signloom.data.manifest import Record
+from signloom.data.manifest import Manifest, Record, write_manifest
 from signloom.data.skeleton import joints_of
 from signloom.errors import MediaError
 from signloom.media.skeleton_files import KINECT_POINTS
@@ -58,3 +58,12 @@ def test_cleaning_and_doctor_find_nothing_wrong_with_it(folder):
     facts = examine(str(file), "pose", True, True, media.Limits())
     assert (facts["frames"], facts["fps"], facts["found"]) == (12, 30.0, ())
     assert examine(str(folder / "walk.mat"), "pose", True, False, media.Limits(), fps=25.0)["fps"] == 25
+
+
+def test_prepare_does_not_miss_hands_that_a_kinect_never_finds(folder, tmp_path, signloom):
+    record = Record(id="a", label="x", signer="s1", streams={"pose": "a1_s1_t1_skeleton.mat"})
+    write_manifest(Manifest([record], folder), folder)
+    code, out, err = signloom("prepare", folder, "--streams", "pose", "--out", tmp_path / "corpus")
+    assert code == 0
+    assert "1 clip" in out
+    assert "no hand" not in out + err

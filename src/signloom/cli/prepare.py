@@ -217,7 +217,9 @@ def _warn(prepared, shoulders: float) -> None:
     """Clips in which little can be seen."""
     seen = {r.id: r.extra["seen"] for r in prepared if r.extra.get("seen")}
     blind = [i for i, parts in seen.items() if not parts["left_hand"] and not parts["right_hand"]]
-    if blind:
+    components = prepared.meta.get("streams", {}).get("pose", {}).get("components", {})
+    handless = components and not any("hand" in name.lower() for name in components)  # a Kinect finds no fingers
+    if blind and not handless:
         say(f"  no hand was ever found in {len(blind)} clips, e.g. {', '.join(blind[:3])}")
     wide = {r.id: r.extra["crop_outside"] for r in prepared if r.extra.get("crop_outside", 0) > 0.1}
     if wide:

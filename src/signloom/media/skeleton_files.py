@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signloom.media.limits import DEFAULT_LIMITS, PLAUSIBLE_FPS, Limits, fail
-from signloom.media.local_files import open_regular
+from signloom.media.mat_files import list_mat, read_mat
 
 if TYPE_CHECKING:
     from pose_format import Pose
@@ -66,12 +67,11 @@ def read_skeleton_mat(path: str | os.PathLike[str], fps: float | None = None, li
 
     One person, component :data:`KINECT` of :data:`KINECT_POINTS`, XYZ and confidence: 0 for a joint at (0, 0, 0), which
     is how a Kinect says that it did not find one. ``fps`` may be left out for files named as in UTD-MHAD, which has
-    30. Raises MediaError: ``not-media``, ``bad-header`` (no ``d_skel``, another shape, no rate, places that are no
-    metres), ``decode-error`` (NaN), ``no-frames``, ``too-long``, ``too-large``.
+    30. Raises MediaError: ``bad-header`` (no ``d_skel``, another shape, no rate, places that are no metres),
+    ``decode-error`` (NaN), ``no-frames``, ``too-long``, and those of :func:`~signloom.media.mat_files.list_mat`.
     """
     fps = _rate(path, fps)
-    with open_regular(path, min(limits.max_bytes, _MAX_BYTES)) as file:
-        values_PCT = _values(path, file, limits)
+    values_PCT = _values(path, limits)
     places_TPC = np.ascontiguousarray(values_PCT.transpose(2, 0, 1), np.float32)
     found_TP = (places_TPC != 0).any(-1)
     return kinect_pose(places_TPC, found_TP, fps)
@@ -103,36 +103,22 @@ def _rate(path: str | os.PathLike[str], fps: float | None) -> float:
     return float(fps)
 
 
-def _values(path, file, limits: Limits) -> np.ndarray:
+def _values(path: str | os.PathLike[str], limits: Limits) -> np.ndarray:
     """``d_skel``, (20, 3, T), after checking what the file claims before unpacking it."""
-    import zlib
-
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
-    head = file.read(128)
-    file.seek(0)
-    if head.startswith(b"\x89HDF") or head.startswith(b"MATLAB 7.3"):
-        raise fail(path, "not-media", "a MATLAB 7.3 (HDF5) file; save it with -v7 in MATLAB")
-    try:
-        there = {name: (shape, kind) for name, shape, kind in whosmat(file)}
-        if _KEY not in there:
-            have = ", ".join(sorted(there)) or "nothing"
-            raise fail(path, "bad-header", f"no '{_KEY}' in it; it has {have}")
-        shape, kind = there[_KEY]
-        n_points = len(KINECT_POINTS)
-        if len(shape) != 3 or shape[:2] != (n_points, 3) or kind not in ("double", "single"):
-            raise fail(path, "bad-header", f"'{_KEY}' is {kind} {tuple(shape)}; wanted real numbers ({n_points}, 3, T)")
-        if shape[2] > limits.max_frames:
-            raise fail(path, "too-long", f"{shape[2]:,} frames; at most {limits.max_frames:,}")
-        if not shape[2]:
-            raise fail(path, "no-frames", f"'{_KEY}' has no frame")
-        file.seek(0)
-        values = np.asarray(loadmat(file, variable_names=[_KEY])[_KEY])
-    except (ValueError, TypeError, IndexError, KeyError, OSError, EOFError, zlib.error, MatReadError) as error:
-        raise fail(path, "not-media", f"not a MATLAB file that can be read: {error}") from error
-    if values.shape != tuple(shape) or np.iscomplexobj(values):
-        raise fail(path, "bad-header", f"'{_KEY}' is {values.dtype} {values.shape}; wanted real numbers {tuple(shape)}")
+    limits = replace(limits, max_bytes=min(limits.max_bytes, _MAX_BYTES))
+    found = list_mat(path, limits)
+    claimed = next((array for array in found if array.name == _KEY), None)
+    if claimed is None:
+        raise fail(path, "bad-header", f"no '{_KEY}' in it; it has {', '.join(map(str, found)) or 'nothing'}")
+    wanted = (len(KINECT_POINTS), 3)
+    shape = (*claimed.shape, 1) if claimed.shape == wanted else claimed.shape  # MATLAB drops a last axis of one
+    if len(shape) != 3 or shape[:2] != wanted or claimed.kind not in ("double", "single"):
+        raise fail(path, "bad-header", f"it has {claimed}; wanted double or single ({wanted[0]}, 3, T)")
+    if shape[2] > limits.max_frames:
+        raise fail(path, "too-long", f"{shape[2]:,} frames; at most {limits.max_frames:,}")
+    if not shape[2]:
+        raise fail(path, "no-frames", f"'{_KEY}' has no frame")
+    values = read_mat(path, _KEY, limits).reshape(shape)
     if not np.isfinite(values).all():
         n = int((~np.isfinite(values).all((0, 1))).sum())
         raise fail(path, "decode-error", f"NaN or infinite places in {n} of {shape[2]} frames")
