@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from signloom.tasks.recognise.recipe import Recipe
+from signloom.tasks.recognise.sensor_recipes import imu
 from signloom.training.schedule import Schedule
 from signloom.transforms.joined_input import JoinedAugment, JoinedInput
-from signloom.transforms.sensor_augment import SensorAugment
-from signloom.transforms.sensor_input import SensorInput
 from signloom.transforms.skeleton_augment import SkeletonAugment
 from signloom.transforms.skeleton_input import SkeletonInput
 
@@ -29,8 +28,8 @@ def skeleton_imu() -> Recipe:
         name="skeleton-imu",
         architecture="joined",
         streams=("pose", "imu"),
-        inputs=JoinedInput(("pose", "imu"), ("skeleton", "sensor"), (SkeletonInput(), SensorInput())),
-        augment=JoinedAugment((SkeletonAugment(), SensorAugment())),
+        inputs=JoinedInput(("pose", "imu"), ("skeleton", "sensor"), (SkeletonInput(), imu().inputs)),
+        augment=JoinedAugment((SkeletonAugment(), imu().augment)),
         model={"architectures": ("skeleton_net", "sensor_net")},
         schedule=skeleton().schedule,
     )
