@@ -258,6 +258,45 @@ def describe_corpus(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Without:
+    """A clip as if it had not one of its streams: what a model of several makes of the rest."""
+
+    clip: ClipRef
+    stream: str
+
+    @property
+    def id(self) -> str:
+        return self.clip.id
+
+    @property
+    def label(self) -> str | None:
+        return self.clip.label
+
+    @property
+    def signer(self) -> str | None:
+        return self.clip.signer
+
+    @property
+    def n_frames(self) -> int:
+        return self.clip.n_frames
+
+    @property
+    def fps(self) -> float:
+        return self.clip.fps
+
+    def has(self, stream: str) -> bool:
+        return stream != self.stream and self.clip.has(stream)
+
+    def read(self, stream: Stream, rows: Rows | None = None) -> Samples:
+        if stream.name == self.stream:
+            raise MissingStreamError(f"clip '{self.id}' is read without its stream '{stream.name}'")
+        return self.clip.read(stream, rows)
+
+    def key(self, stream: str) -> Any:
+        return self.clip.key(stream)
+
+
 # --- clips in shards ----------------------------------------------------------------------------------------------
 
 WINDOW = 4

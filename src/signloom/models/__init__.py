@@ -13,6 +13,7 @@ ARCHITECTURES = {
     "generator": ("signloom.models.generator", "Generator", "GeneratorConfig"),
     "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),
     "joined": ("signloom.models.joined", "JoinedNet", "JoinedConfig"),
+    "kernel_ridge": ("signloom.models.kernel_ridge", "KernelRidge", "KernelRidgeConfig"),
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),

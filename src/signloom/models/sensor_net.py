@@ -1,7 +1,7 @@
 """A recogniser of sensor recordings for few clips and a CPU: kernels drawn at random, and heads that learn and vote.
 
-A few hundred clips of a few people do not teach a network what movements look like, and a large bank of kernels that
-nobody trained tells them apart better (ROCKET, Dempster et al. 2020, https://arxiv.org/abs/1910.13051; MultiRocket, Tan
+A few hundred clips of a few people teach a network little of what movements look like; a large bank of kernels that
+nobody trained tells many apart (ROCKET, Dempster et al. 2020, https://arxiv.org/abs/1910.13051; MultiRocket, Tan
 et al. 2022, https://arxiv.org/abs/2102.00457). Ours is drawn from a seed, kept in the checkpoint, and runs in the
 network, so that augmentation reaches it; only what stands on it learns, which is why a step costs little. Each kernel
 sees one to three channels. Of what it answers over the steps that are real, three figures are kept: how often it is
@@ -58,6 +58,17 @@ class RandomKernels(nn.Module):
             kernel /= kernel.flatten(1).norm(dim=1)[:, None, None]
             self.register_buffer(f"kernel_{d}", kernel)
             self.register_buffer(f"threshold_{d}", torch.randn(config.kernels, generator=g) * 0.7)
+
+    @torch.no_grad()
+    def settle(self, x_BCT: Tensor, mask_BT: Tensor, generator: torch.Generator) -> None:
+        """Take each kernel's threshold from what it answers somewhere in these clips, so that it is neither always
+        above it nor never (Dempster et al. 2021, MiniRocket, https://arxiv.org/abs/2012.08791)."""
+        real = torch.nonzero(mask_BT)
+        for d in self.dilations:
+            kernel = self.get_buffer(f"kernel_{d}")
+            answer = F.conv1d(x_BCT * mask_BT[:, None], kernel, padding=d * (kernel.shape[2] // 2), dilation=d)
+            where = real[torch.randint(len(real), (len(kernel),), generator=generator)]
+            self.get_buffer(f"threshold_{d}").copy_(answer[where[:, 0], torch.arange(len(kernel)), where[:, 1]])
 
     def forward(self, x_BCT: Tensor, mask_BT: Tensor) -> Tensor:
         keep = mask_BT[:, None].to(x_BCT.dtype)

@@ -30,6 +30,7 @@ from signloom.report.sections import (
     settings_section,
     signers_section,
     signs_section,
+    streams_section,
 )
 from signloom.report.words import (
     Results,
@@ -104,6 +105,7 @@ def _sections(results: Results, rows: int) -> tuple[list[Section], list[Section]
     before = [
         ("folds", "Fold by fold", folds_section(results)),
         ("fusion", "Fusion", fusion_section(results)),
+        ("streams", "Stream by stream", streams_section(results)),
         ("signers", "Signer by signer", signers_section(results)),
         ("confusions", "What is taken for what", confusions_section(results, rows)),
     ]

@@ -157,6 +157,39 @@ def fusion_section(results: Results) -> str:
     )
 
 
+def streams_section(results: Results) -> str:
+    """A model of several streams without each of them; generated features beside the true ones."""
+    chance = number_of((results.get("metrics") or {}).get("chance"))
+    parts = []
+    if without := results.get("without"):
+        rows: list[list[str | Number]] = [
+            [
+                name_of(row["stream"]),
+                bar(entry_of(row["top1"]), chance),
+                share_with_interval(entry_of(row["top1"])),
+                Number(points(row["difference"]), number_of(row["difference"]), points_interval(row["difference"])),
+            ]
+            for row in without
+        ]
+        columns = [
+            Column("Without stream"),
+            Column("0 to 100%", still=True),
+            Column("Top-1", True),
+            Column("Minus all", True),
+        ]
+        caption = "The same model, the same clips, as if they had not that stream. Last column: percentage points"
+        parts.append(table(columns, rows, caption=caption))
+    if found := results.get("generated"):
+        pairs: list[list[str | Number]] = [
+            ["Cosine", *(Number(f"{found[k]:.3f}", found[k]) for k in ("cosine", "cosine_shuffled"))],
+            ["R²", *(Number(f"{found[k]:.3f}", found[k]) for k in ("r2", "r2_shuffled"))],
+        ]
+        heads = [Column("Generated features against"), Column("the true ones", True), Column("those of others", True)]
+        caption = f"Over {count(found['n_clips'], 'clip')}, about the mean of the true features"
+        parts.append(table(heads, pairs, caption=caption, narrow=True))
+    return f"{scope(results)}{''.join(parts)}" if parts else ""
+
+
 def signers_section(results: Results) -> str:
     """A bar with its interval for every signer, the lowest first."""
     signers = [r for r in results.get("per_signer") or [] if number_of(r.get("top1")) is not None]

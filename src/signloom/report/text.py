@@ -66,6 +66,9 @@ def summary_lines(results: Results) -> list[str]:
             lines.append(_line(name, metrics[key]))
     if metrics.get("ece") is not None:
         lines.append(f"  {'calibration error':<18} {percent(metrics['ece'])}")
+    for row in results.get("without") or []:
+        note = f"{count(row['n_clips'], 'clip')}; {100 * row['difference']['value']:+.1f} points against all streams"
+        lines.append(_line(f"without {row['stream']}", row["top1"], note))
     if results.get("generated"):
         lines += ["", *generated_lines(results["generated"])]
     if results.get("fusion"):

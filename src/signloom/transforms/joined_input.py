@@ -35,6 +35,8 @@ class JoinedInput:
     takes: tuple[str, ...] = ()
     parts: tuple[Any, ...] = ()
     version: ClassVar[int] = 1
+    one_will_do: ClassVar[bool] = True
+    """Whether a clip with but one of the streams can be seen."""
 
     def __post_init__(self):
         if not len(self.streams) == len(self.takes) == len(self.parts) or not self.streams:

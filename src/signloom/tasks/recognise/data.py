@@ -182,6 +182,10 @@ class RecogniseData:
         batch = self._augmented(rows, keep, generator)
         return batch, 0.0 if spare else n_processes / len(rows)
 
+    def augmented(self, rows: list[int], generator: Any) -> Batch:
+        """The clips at ``rows`` as training would see them, by draws from ``generator``."""
+        return self._augmented(rows, slice(0, None, 1), generator)
+
     def _augmented(self, rows: list[int], keep: slice, generator: Any) -> Batch:
         """The part ``keep`` of the clips at ``rows``; the draws are those of the whole batch."""
         import torch

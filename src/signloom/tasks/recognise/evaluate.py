@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import signloom
-from signloom.data.corpus import clips_of, describe_corpus
+from signloom.data.corpus import ClipList, Without, clips_of, describe_corpus
 from signloom.data.failures import read_failures
 from signloom.data.leaks import refuse_leaks, root_parents
 from signloom.data.manifest import Manifest, Record
@@ -20,7 +20,7 @@ from signloom.errors import InputError
 from signloom.metrics.classification import softmax
 from signloom.metrics.evaluation import evaluate_scores
 from signloom.metrics.features import feature_match
-from signloom.metrics.intervals import signer_groups
+from signloom.metrics.intervals import paired_difference, share_interval, signer_groups
 from signloom.report.footage import footage_of
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.training.checkpoint import Checkpoint, refuse_overlap, seen_by
@@ -43,7 +43,8 @@ class Scores:
 def score_corpus(recogniser: Recogniser, manifest: Manifest) -> Scores:
     """Score every clip of a prepared corpus. Raises CheckpointError when its streams were made otherwise."""
     checkpoint = recogniser.checkpoint
-    for stream in checkpoint.streams:
+    there = [s for s in checkpoint.streams if s in manifest.meta.get("streams", {})]
+    for stream in there if there and recogniser.one_will_do else checkpoint.streams:
         checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
     return Scores(manifest.records, recogniser.labels, recogniser.scores(clips_of(manifest, "the checkpoint")))
 
@@ -82,9 +83,41 @@ def evaluate_run(
         seed=seed,
         found=found,
     )
+    if recogniser.one_will_do and len(recogniser.needs) > 1:
+        results["without"] = without_each(recogniser, chosen, scores, seed)
     if against is not None:
         results["generated"] = compare_features(recogniser, against, chosen, seed)
     return evaluation_of(results)
+
+
+def without_each(recogniser: Recogniser, manifest: Manifest, scores: Scores, seed: int = 0) -> list[dict[str, Any]]:
+    """What a model of several streams makes of the clips without each of them, where the others are there.
+
+    A row a stream: ``top1`` without it, ``n_clips``, and ``difference`` to what it makes of the same clips with it.
+    """
+    rows = []
+    clips = clips_of(manifest, "the checkpoint")
+    for stream in recogniser.needs:
+        others = [s for s in recogniser.needs if s != stream]
+        has_both = [stream in r.streams and any(s in r.streams for s in others) for r in manifest]
+        able = np.flatnonzero(has_both).tolist()
+        if not able:
+            continue
+        logits = recogniser.scores(ClipList(tuple(Without(clips[k], stream) for k in able)))
+        hits, whole = (
+            np.array([recogniser.labels[at] == manifest.records[k].label for k, at in zip(able, found.argmax(1))])
+            for found in (logits, scores.logits_NK[able])
+        )
+        signers = [manifest.records[k].signer for k in able]
+        rows.append(
+            {
+                "stream": stream,
+                "n_clips": len(able),
+                "top1": share_interval(hits, signer_groups(signers), seed=seed),
+                "difference": paired_difference(hits, whole, signers=signers, seed=seed),
+            }
+        )
+    return rows
 
 
 def compare_features(own: Recogniser, against: Recogniser, manifest: Manifest, seed: int = 0) -> dict[str, Any]:
@@ -113,6 +146,7 @@ def compare_features(own: Recogniser, against: Recogniser, manifest: Manifest, s
 SHOWN = (
     "metrics",
     "generated",
+    "without",
     "unknown",
     "interval",
     "per_signer",

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 def answer(model: Any, inputs: Mapping[str, Tensor], stream: str, **more: Any) -> Any:
     """What ``model`` says of ``inputs``: it is given those that it ``reads``, else the tensor of its first
     ``stream``."""
-    return model(*_read(model, inputs, stream), **more)
+    return model(*reading(model, inputs, stream), **more)
 
 
 def features(model: Any, inputs: Mapping[str, Tensor], stream: str) -> Tensor:
     """What ``model`` has found before it names the sign, (B, F). Raises InputError for one that does not tell."""
     if not hasattr(model, "features"):
         raise InputError(f"a '{type(model).__name__}' gives no features to learn from; choose another teacher")
-    return model.features(*_read(model, inputs, stream))
+    return model.features(*reading(model, inputs, stream))
 
 
-def _read(model: Any, inputs: Mapping[str, Tensor], stream: str) -> list[Tensor]:
+def reading(model: Any, inputs: Mapping[str, Tensor], stream: str) -> list[Tensor]:
+    """The tensors that ``model`` is given of ``inputs``, in order."""
     return [inputs[name] for name in getattr(model, "reads", (stream,))]
 
 

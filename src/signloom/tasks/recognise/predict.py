@@ -119,6 +119,11 @@ class Recogniser:
         return tuple(self.checkpoint.streams)
 
     @property
+    def one_will_do(self) -> bool:
+        """Whether any of the streams it needs will do, as of networks that were trained with some left out."""
+        return bool(getattr(self.checkpoint.inputs, "one_will_do", False))
+
+    @property
     def labels(self) -> tuple[str, ...]:
         return self.checkpoint.labels
 

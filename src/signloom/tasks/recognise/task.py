@@ -16,6 +16,7 @@ from signloom.errors import InputError, LeakError, MissingExtraError
 from signloom.metrics.classification import fit_temperature, row_blocks
 from signloom.models import ARCHITECTURES, build
 from signloom.tasks.recognise import losses
+from signloom.tasks.recognise.closed_form import is_solved, solved
 from signloom.tasks.recognise.data import TEACHER, RecogniseData, fitted, read_corpus, reader_for
 from signloom.tasks.recognise.predict import Recogniser, score
 from signloom.tasks.recognise.rates import same_inputs
@@ -244,11 +245,16 @@ class Recognise:
         )
 
     def finish(self, checkpoint: Checkpoint, data: RecogniseData) -> Checkpoint:
-        """Calibrated on the validation clips."""
+        """Calibrated on the validation clips; a head that is solved in closed form is solved first."""
+        if is_solved(checkpoint.model):
+            checkpoint = solved(checkpoint, data)
         if data.validation is None:
             return checkpoint
         recogniser = Recogniser(checkpoint)
         logits = score(recogniser.model, data.validation, device=recogniser.device)
+        if is_solved(checkpoint.model):
+            found = validation_score(logits, data.validation.label_N)
+            checkpoint = replace(checkpoint, metrics={**checkpoint.metrics, **found})
         return replace(checkpoint, temperature=float(fit_temperature(logits, data.validation.label_N)))
 
     def preview(self, checkpoint: Checkpoint, data: RecogniseData, folder: Path) -> None:
