@@ -120,7 +120,8 @@ def judge_wlasl(base: Base, change: Change, ran: Ran, sound: Ran | None, new: se
             if not same:
                 return _verdict(f"instance {name}, which was not touched, came out otherwise", new)
         elif mine is None:
-            return _verdict(f"instance {name} is gone", new)
+            if name in listed:  # what a list does not name any more, nobody can miss
+                return _verdict(f"instance {name} is gone", new)
         elif name not in listed or mine.get("label") != str(listed[name][0]):
             return _verdict(f"instance {name} is '{mine.get('label')}'; the list says {listed.get(name)}", new)
         elif mine["n_frames"] != before[key]["n_frames"]:

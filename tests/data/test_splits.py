@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 
 from signloom.data.manifest import Manifest, Record
 from signloom.data.splits import (
+    Split,
     apply_split,
     assign_split,
     audit,
@@ -462,3 +464,15 @@ def test_broken_split_files_are_named(tmp_path, text, message):
         read_split(path)
     with pytest.raises(InputError, match="does not exist"):
         read_split(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "details", ["none", ["held_out"], {"held_out": "anna"}, {"held_out": [["anna"]]}, {"notes": 3}, {"notes": [[1]]}]
+)
+def test_details_of_a_split_file_are_checked(tmp_path, details):
+    path = write_split(Split("signer", 0, "x", {"a": "train"}, {"held_out": ["anna"]}), tmp_path / "s.json")
+    assert read_split(path).details == {"held_out": ["anna"]}
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "details": details}))
+    with pytest.raises(InputError, match="details"):
+        read_split(path)

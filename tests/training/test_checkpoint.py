@@ -115,3 +115,22 @@ def test_tensors_that_do_not_fit_are_listed(tmp_path):
 def test_no_checkpoint_says_what_was_expected(tmp_path):
     with pytest.raises(CheckpointError, match="signloom train --out"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c["labels"].pop(), "1 labels for a network of 2 classes"),
+        (lambda c: c.update(labels="AB"), "expected a list of names"),
+        (lambda c: c["model"].update(heads="22"), "heads is '22', expected int"),
+        (lambda c: c["model"].update(dropout="0.1"), "dropout is '0.1', expected float"),
+        (lambda c: c["model"].update(width=True), "width is True, expected int"),
+    ],
+)
+def test_a_config_that_contradicts_itself_is_named(tmp_path, change, says):
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    change(config)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=says):
+        load_checkpoint(tmp_path)

@@ -709,13 +709,25 @@ def read_split(path: str | os.PathLike[str]) -> Split:
             raise InputError(
                 f"'{file}': clip '{wrong[0]}' is in split '{wrong[1]}'; wanted {', '.join(SPLITS)} or unused"
             )
-        return Split(
-            str(content["scheme"]), content["seed"], str(content["corpus_hash"]), assignment, content.get("details", {})
-        )
+        details = content.get("details", {})
+        if (why := _wrong_details(details)) is not None:
+            raise InputError(f"'{file}' is not a whole signloom split: details {why}")
+        return Split(str(content["scheme"]), content["seed"], str(content["corpus_hash"]), assignment, details)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"'{file}' is not a whole signloom split: {error!r}") from error
+
+
+def _wrong_details(details: Any) -> str | None:
+    """What is wrong with what a split file says beside its assignment; None where nothing is."""
+    if not isinstance(details, dict):
+        return f"are {type(details).__name__}, expected an object"
+    for name in ("held_out", "notes"):
+        held = details.get(name)
+        if held is not None and not (isinstance(held, list) and all(isinstance(v, (str, int, float)) for v in held)):
+            return f"{name} is {held!r:.60}, expected a list of texts"
+    return None
 
 
 def apply_split(manifest: Manifest, split: Split, *, allow_changed: bool = False) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -29,7 +30,16 @@ def build(architecture: str, config: Mapping[str, Any]) -> Any:
     module_name, model_name, config_name = ARCHITECTURES[architecture]
     module = import_module(module_name)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    return getattr(module, model_name)(getattr(module, config_name)(**values))
+    made = getattr(module, config_name)(**values)
+    for f in fields(made):
+        value, kinds = getattr(made, f.name), _KINDS.get(str(f.type))
+        if kinds is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            raise TypeError(f"{f.name} is {value!r}, expected {f.type}")
+    return getattr(module, model_name)(made)
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+"""What a field of a config with that annotation may hold; others are the model's to check."""
 
 
 # What checkpoints of signloom 0.1 call things: architectures, fields of their configs, and parts of their weights.
@@ -41,12 +51,12 @@ OLD_PARTS = {"usual": "template", "usual_stem": "template_stem", "painter": "gen
 def renamed(architecture: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any], Callable[[str], str]]:
     """Architecture and config fields by today's names, and a function that gives a tensor's name of today."""
 
-    def fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    def of_today(values: Mapping[str, Any]) -> dict[str, Any]:
         return {OLD_FIELDS.get(k, k): v for k, v in values.items()}
 
-    settings = fields(config)
+    settings = of_today(config)
     if isinstance(inner := settings.get("generator"), (list, tuple)):  # an enlarged one holds the config of the small
-        settings["generator"] = tuple(fields(dict(inner)).items())
+        settings["generator"] = tuple(of_today(dict(inner)).items())
 
     def tensor(name: str) -> str:
         return ".".join(OLD_PARTS.get(part, part) for part in name.split("."))

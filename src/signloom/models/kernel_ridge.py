@@ -1,4 +1,4 @@
-"""A recogniser of sensor recordings that is solved, not trained: random kernels and a ridge classifier on what they say.
+"""A recogniser of sensor recordings that is solved, not trained: random kernels, and a ridge classifier on top.
 
 ROCKET (Dempster et al. 2020, https://arxiv.org/abs/1910.13051) with the bank of kernels of
 :class:`signloom.models.sensor_net.RandomKernels`. On a few hundred clips of a few people the classifier in closed form

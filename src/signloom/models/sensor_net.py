@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +45,7 @@ class SensorNetConfig:
 class RandomKernels(nn.Module):
     """(B, C, T) and mask (B, T) -> three figures of each kernel, (B, 3 · kernels · dilations). Nothing here learns."""
 
-    def __init__(self, config: SensorNetConfig, seed: int):
+    def __init__(self, config: Any, seed: int):
         super().__init__()
         self.dilations = config.dilations
         g = torch.Generator().manual_seed(seed)

@@ -187,6 +187,15 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return config
 
 
+def _check_labels(labels: Any, config: Any) -> None:
+    """Raise ValueError where a config names other labels than its network tells apart."""
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"labels are {labels!r:.60}, expected a list of names")
+    n_classes = getattr(config, "n_classes", len(labels))
+    if len(labels) != n_classes:
+        raise ValueError(f"{len(labels)} labels for a network of {n_classes} classes")
+
+
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """Load a checkpoint folder, or the ``checkpoint`` folder inside a training run's.
 
@@ -201,6 +210,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         model = build(architecture, settings)
         tensors = {names(k): v for k, v in load_file(path / "model.safetensors").items()}
         inputs = inputs_of(model.takes, config["inputs"])
+        _check_labels(config["labels"], model.config)
         task = config.get("task") or ("recognise" if config["labels"] else "paint")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"'{path}/config.json' is broken: {type(error).__name__}: {error}") from error
