@@ -17,13 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom predict runs/a clip.mp4
   signloom predict runs/a new_videos/ 'more/*.mov' --top 3 --json > predictions.jsonl
   signloom predict runs/a new_videos/ --cache poses/    keep the poses, so that a second call is instant
+  signloom predict runs/imu take1.csv --option rate_hz=50                   what a sensor measured
 
 With --json, one JSON object per file: {"file", "label", "confidence", "top": [[label, probability], …]}, or
 {"file", "error", "reason"} for a file that cannot be read (exit code 3)."""
     parser.add_argument(
         "run", type=Path, help="a run folder made by `signloom train`, or a fusion saved by `evaluate --fuse`"
     )
-    parser.add_argument("videos", nargs="+", help="video or .pose files, folders, or glob patterns")
+    parser.add_argument("videos", nargs="+", help="video, .pose or sensor files, folders, or glob patterns")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how the file of a sensor is read, e.g. rate_hz=50 where it does not say (repeatable)",
+    )
     parser.add_argument("--top", type=whole(1), default=5, help="how many guesses to give (default: 5)")
     parser.add_argument("--cache", type=Path, help="keep prepared streams here (default: a temporary folder)")
     parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
@@ -40,9 +48,11 @@ def run(args: argparse.Namespace) -> int:
 
     from signloom.data.manifest import manifest_of_files
     from signloom.errors import InputError
-    from signloom.pipelines.predict import predict_files
+    from signloom.pipelines.predict import predict_files, tables_of
     from signloom.runtime.workers import default_workers
+    from signloom.sources import parse_options
     from signloom.sources.listing import collect_files
+    from signloom.sources.sensors import sensor_options
     from signloom.streams.pose_cleaning import pose_notes
     from signloom.tasks import load_predictor
 
@@ -61,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             workers=min(default_workers(), len(paths)) if args.workers is None else args.workers,
             timeout_s=args.timeout_s,
             quiet=args.json or len(paths) == 1,
+            sensor=sensor_options(**parse_options(args.option)),
         )
     for note in pose_notes({o.id: (o.value or {}).get("extra", {}).get("pose_found", {}) for o in outcomes}):
         say(f"note: {note}", file=sys.stderr)
@@ -70,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             best = np.argsort(-p_K, kind="stable")[: args.top]
             rows[record.id] = [[scores.labels[k], float(p_K[k])] for k in best]
     failed = {o.id: o for o in outcomes if not o.ok}
-    for path, record in zip(paths, manifest_of_files(paths)):
+    for path, record in zip(paths, manifest_of_files(paths, tables_of(predictor))):
         if record.id in rows:
             top = rows[record.id]
             if args.json:

@@ -19,6 +19,7 @@ from typing import Any
 
 from signloom.data.manifest_fields import check_clip, check_header
 from signloom.errors import InputError, MissingStreamError
+from signloom.media.limits import SENSOR_SUFFIXES
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.text import json_line, lines_of
@@ -297,13 +298,18 @@ def clip_id(parts: Iterable[str]) -> str:
     return f"{slug.encode()[:110].decode(errors='ignore')}-{mark}"
 
 
-def manifest_of_files(paths: Sequence[Path]) -> Manifest:
-    """An unlabelled corpus of single files, as ``predict`` is given them."""
+def manifest_of_files(paths: Sequence[Path], tables: str = "imu", sensor: Mapping[str, Any] | None = None) -> Manifest:
+    """An unlabelled corpus of single files, as ``predict`` is given them.
+
+    ``tables`` is the stream that files with one of :data:`~signloom.media.limits.SENSOR_SUFFIXES` hold, ``sensor`` what
+    is said of how a sensor's file is to be read.
+    """
     records = []
     for path in paths:
-        stream = "pose" if path.suffix == ".pose" else "video"
+        stream = "pose" if path.suffix == ".pose" else tables if path.suffix.lower() in SENSOR_SUFFIXES else "video"
         identity = clip_id([*path.resolve().parts[-3:-1], path.stem])
-        records.append(Record(identity, streams={stream: str(path.resolve())}))
+        extra = {"imu": dict(sensor)} if sensor and stream == "imu" else {}
+        records.append(Record(identity, streams={stream: str(path.resolve())}, extra=extra))
     counts = Counter(r.id for r in records)
     unique = tuple(
         replace(r, id=f"{r.id}-{fingerprint_hash(r.streams)[:8]}") if counts[r.id] > 1 else r for r in records

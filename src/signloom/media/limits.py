@@ -29,6 +29,9 @@ REASONS = (
 DEFAULT_FPS = 25.0
 PLAUSIBLE_FPS = (0.5, 1000.0)
 
+SENSOR_SUFFIXES = frozenset({".mat", ".csv", ".tsv", ".txt", ".npy", ".npz"})
+"""Of files that are neither video nor ``.pose``: what a sensor measured or, ``.mat``, what a Kinect did."""
+
 
 @dataclass(frozen=True)
 class Limits:

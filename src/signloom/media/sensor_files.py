@@ -27,7 +27,6 @@ from signloom.media.sensor_columns import FACTORS, KEPT, Column, column_of, plai
 from signloom.media.sensor_doubts import doubts
 from signloom.media.sensor_tables import TextTable, read_text_table
 
-SENSOR_SUFFIXES = frozenset({".mat", ".csv", ".tsv", ".txt", ".npy", ".npz"})
 UTD_KEY = "d_iner"
 _UTD_CHANNELS = tuple(f"{q}_{axis}_{KEPT[q]}" for q in ("acceleration", "rotation") for axis in "xyz")
 _EXAMPLE = "channels=ax,ay,az,gx,gy,gz"

@@ -12,9 +12,11 @@ import numpy as np
 from signloom import media
 from signloom.data.corpus import ClipRef, HeldClip
 from signloom.data.manifest import Manifest, manifest_of_files
+from signloom.data.signal import Signal
 from signloom.data.skeleton import Joints, joints_of
 from signloom.data.stream import ClipInfo, fingerprint_diff
 from signloom.errors import CheckpointError, InputError, MediaError, NothingPreparedError, SignloomError
+from signloom.media.limits import SENSOR_SUFFIXES
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.runtime.workers import Outcome
 from signloom.streams import streams_of
@@ -35,14 +37,15 @@ def predict_files(
     workers: int | None = None,
     timeout_s: float = 600.0,
     quiet: bool = False,
+    sensor: Mapping[str, Any] | None = None,
 ) -> tuple[Scores | None, list[Outcome]]:
     """Prepare raw files exactly as the model's training corpus was, and score them.
 
     ``cache`` receives the prepared streams; the same file is not prepared twice. Returns the scores (None when every
     file failed) and the outcome of each file. A file that only some members of a fusion can read (a ``.pose`` file
-    holds no picture) is judged by those.
+    holds no picture) is judged by those. ``sensor`` says how the files of sensors are to be read, as in a record.
     """
-    pool = {"workers": workers, "timeout_s": timeout_s, "quiet": quiet}
+    pool: dict[str, Any] = {"workers": workers, "timeout_s": timeout_s, "quiet": quiet, "sensor": sensor}
     if not isinstance(predictor, FusedRecogniser):
         return _predict_one(predictor, paths, cache, **pool)
     scored, outcomes = [], []
@@ -56,14 +59,20 @@ def predict_files(
 
 
 def _predict_one(
-    recogniser: Recogniser, paths: Sequence[Path], cache: Path, **pool: Any
+    recogniser: Recogniser, paths: Sequence[Path], cache: Path, *, sensor: Mapping[str, Any] | None, **pool: Any
 ) -> tuple[Scores | None, list[Outcome]]:
     checkpoint = recogniser.checkpoint
+    files = manifest_of_files(paths, tables_of(recogniser), sensor)
     try:
-        prepared, outcomes = prepare_corpus(manifest_of_files(paths), cache, preparation_of(checkpoint), **pool)
+        prepared, outcomes = prepare_corpus(files, cache, preparation_of(checkpoint), **pool)
     except NothingPreparedError as error:
         return None, [Outcome(row["id"], reason=row["reason"], message=row["message"]) for row in error.failures]
     return score_corpus(recogniser, as_trained(checkpoint, prepared)), outcomes
+
+
+def tables_of(predictor: Any) -> str:
+    """Which stream a table, or a ``.mat`` file, is to a model: the first that it needs and that there are such of."""
+    return next((need for need in predictor.needs if need in ("imu", "pose", "depth")), "imu")
 
 
 def as_trained(checkpoint: Checkpoint, prepared: Manifest) -> Manifest:
@@ -74,7 +83,7 @@ def as_trained(checkpoint: Checkpoint, prepared: Manifest) -> Manifest:
     streams = {**prepared.meta["streams"]}
     if "pose" in checkpoint.streams:
         for record in prepared:
-            if "video" not in record.streams:
+            if "video" not in record.streams and "pose" in record.streams:
                 _check_points(checkpoint, record.path("pose", prepared.root, "predict"), record.id)
         if not any("video" in r.streams for r in prepared):
             streams["pose"] = checkpoint.streams["pose"]
@@ -101,9 +110,9 @@ def preparation_of(checkpoint: Checkpoint) -> Preparation:
     return preparation
 
 
-def _check_points(checkpoint: Checkpoint, file: Path, clip: str) -> None:
+def _check_points(checkpoint: Checkpoint, file: Path, clip: str, fps: float | None = None) -> None:
     """A lone ``.pose`` file has no record of its estimator; the points it holds must at least be the same."""
-    got = components_of(media.read_pose(file))
+    got = components_of(media.read_pose(file, fps=fps))
     wanted = checkpoint.streams["pose"].get("components")
     if wanted is None:
         face = 468 if checkpoint.streams["pose"].get("face") == "mesh" else 128
@@ -127,21 +136,27 @@ def read_clip(source: Any, predictor: Any, fps: float | None = None) -> ClipRef:
     path = Path(source)
     if not path.exists():
         raise MediaError(f"'{path}': no such file", "missing")
-    if path.suffix == ".pose":
+    if path.suffix.lower() in SENSOR_SUFFIXES and tables_of(predictor) == "imu":
+        if "imu" not in predictor.streams:
+            raise InputError(f"'{path}' is a table, and the model reads {', '.join(predictor.needs)}; give it a video")
+        how = {} if fps is None else {"rate_hz": fps}
+        taken = predictor.streams["imu"].import_file(path, how, ClipInfo(path.stem, predictor.fps), None, cut=False)
+        return HeldClip(path.stem, {"imu": taken.samples}, taken.fps)
+    if path.suffix == ".pose" or (path.suffix.lower() == ".mat" and tables_of(predictor) == "pose"):
         if "pose" not in predictor.streams:
             raise InputError(f"'{path}' is a pose, and the model reads {', '.join(predictor.needs)}; give it a video")
         for checkpoint in _checkpoints(predictor):
-            _check_points(checkpoint, path, path.stem)
-        joints = _joints_of_file(path, predictor.streams["pose"])
+            _check_points(checkpoint, path, path.stem, fps)
+        joints = _joints_of_file(path, predictor.streams["pose"], fps)
         return HeldClip(path.stem, {"pose": joints}, joints.fps)
     info = media.probe(path)
     samples = ((time_s, {"video": frame}) for time_s, frame in media.iter_frames(path))
     return _pushed(path.stem, samples, predictor, info.fps)
 
 
-def _joints_of_file(path: Path, stream: PoseStream) -> Joints:
+def _joints_of_file(path: Path, stream: PoseStream, fps: float | None) -> Joints:
     """The joints of somebody's ``.pose`` file, cleaned as ``prepare`` would."""
-    return joints_of(clean_pose(media.read_pose(path), ghosts=stream.ghosts).pose)
+    return joints_of(clean_pose(media.read_pose(path, fps=fps), ghosts=stream.ghosts).pose)
 
 
 def _checkpoints(predictor: Any) -> list[Checkpoint]:
@@ -155,13 +170,15 @@ def _clip_of_arrays(source: Mapping[str, Any], predictor: Any, fps: float) -> Cl
     if len(set(lengths.values())) != 1:
         raise InputError(f"streams of one clip have equally many samples; got {lengths or 'none'}")
     if set(predictor.needs) <= source.keys():
-        return HeldClip("arrays", {name: _checked(name, source[name]) for name in predictor.needs}, fps)
+        return HeldClip("arrays", {name: _checked(name, source[name], predictor, fps) for name in predictor.needs}, fps)
     rows = range(next(iter(lengths.values())))
     samples = ((row / fps, {name: values[row] for name, values in source.items()}) for row in rows)
     return _pushed("arrays", samples, predictor, fps)
 
 
-def _checked(name: str, samples: Any) -> Any:
+def _checked(name: str, samples: Any, predictor: Any, fps: float) -> Any:
+    if name == "imu" and not isinstance(samples, Signal):
+        return Signal(np.asarray(samples, np.float32), fps, predictor.streams[name].channels)
     if name == "frames" and (np.ndim(samples) != 4 or np.shape(samples)[-1] != 3 or samples.dtype != np.uint8):
         raise InputError(f"frames: got {samples.dtype} {np.shape(samples)}; wanted uint8 (T, H, W, 3) RGB")
     return samples

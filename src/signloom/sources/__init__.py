@@ -133,7 +133,7 @@ def _of_sensor(corpus: Manifest, said: Mapping[str, Any]) -> Manifest:
 
 def _of_pattern(root: Path, pattern: str) -> str:
     """Whether a pattern is for videos and poses or for sensor files: by its suffix, else by what is there."""
-    from signloom.media.sensor_files import SENSOR_SUFFIXES
+    from signloom.media.limits import SENSOR_SUFFIXES
     from signloom.sources.listing import list_media
     from signloom.sources.sensors import sensor_files
 

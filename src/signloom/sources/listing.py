@@ -11,6 +11,7 @@ from typing import Any
 
 from signloom.data.manifest import Record, clip_id
 from signloom.errors import InputError
+from signloom.media.limits import SENSOR_SUFFIXES
 from signloom.sources.spelling import Finder, nfc
 
 VIDEO_SUFFIXES = frozenset(
@@ -286,9 +287,9 @@ def collect_files(arguments: Sequence[str]) -> list[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            some = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and not p.name.startswith(".")
-            )
+            there = sorted(p for p in path.rglob("*") if not p.name.startswith("."))
+            some = [p for p in there if p.suffix.lower() in MEDIA_SUFFIXES]
+            some = some or [p for p in there if p.suffix.lower() in SENSOR_SUFFIXES]
         elif path.exists() or path.is_symlink():
             some = [path]
         elif (spelled := Finder(Path()).find(argument)) is not None:
@@ -297,8 +298,8 @@ def collect_files(arguments: Sequence[str]) -> list[Path]:
             some = sorted(Path(p) for p in glob.glob(argument, recursive=True))
         if not some:
             raise InputError(
-                f"'{argument}': no such file, no clip in that folder, or nothing matches that pattern; give video or "
-                ".pose files, a folder of some, or a pattern in quotes"
+                f"'{argument}': no such file, no clip in that folder, or nothing matches that pattern; give video, "
+                ".pose or sensor files, a folder of some, or a pattern in quotes"
             )
         found += some
     return list(dict.fromkeys(found))

@@ -8,7 +8,8 @@ from collections import defaultdict
 from dataclasses import replace
 
 from signloom.data.manifest import Manifest
-from signloom.media.sensor_files import SENSOR_SUFFIXES, looks_like_sensor
+from signloom.media.limits import SENSOR_SUFFIXES
+from signloom.media.sensor_files import looks_like_sensor
 from signloom.sources.listing import list_media
 from signloom.sources.sensors import STREAM
 from signloom.sources.spelling import nfc

@@ -9,9 +9,9 @@ from typing import Any
 
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError, MediaError
+from signloom.media.limits import SENSOR_SUFFIXES
 from signloom.media.sensor_columns import plain_unit
 from signloom.media.sensor_files import (
-    SENSOR_SUFFIXES,
     Names,
     looks_like_sensor,
     parse_channels,
