@@ -34,6 +34,7 @@ CASES = {
         },
     ),
     "sensor_net": ("sensor_net", {**SMALL_SENSOR, "n_classes": 7}),
+    "inception_time": ("inception_time", {"n_classes": 7, "channels": 6, "depth": 3}),
     "kernel_ridge": ("kernel_ridge", {"channels": 6, "n_steps": 12, "kernels": 8, "n_classes": 7}),
     "skeleton_net": ("skeleton_net", {**SMALL_SKELETON, "n_classes": 7}),
     "joined": (
@@ -72,7 +73,7 @@ CASES = {
 }
 GENERATORS = {"generator", "pix2pix", "upscaled"}  # tests/models/test_generators.py
 BLIND_TO_TIME = {"cnn_lstm, frame average"}
-NOT_OF_VIDEO = {"pose_transformer", "sensor_net", "kernel_ridge", "skeleton_net", "joined"}
+NOT_OF_VIDEO = {"pose_transformer", "inception_time", "sensor_net", "kernel_ridge", "skeleton_net", "joined"}
 NEEDS = {"video_transformer": "transformers"}
 
 

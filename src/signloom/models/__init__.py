@@ -13,6 +13,7 @@ ARCHITECTURES = {
     "feature_generator": ("signloom.models.feature_generator", "FeatureGenerator", "FeatureGeneratorConfig"),
     "generator": ("signloom.models.generator", "Generator", "GeneratorConfig"),
     "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),
+    "inception_time": ("signloom.models.inception_time", "InceptionTime", "InceptionTimeConfig"),
     "joined": ("signloom.models.joined", "JoinedNet", "JoinedConfig"),
     "kernel_ridge": ("signloom.models.kernel_ridge", "KernelRidge", "KernelRidgeConfig"),
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
