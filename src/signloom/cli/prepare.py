@@ -19,6 +19,7 @@ _EPILOG = """examples:
   signloom prepare poses/ --source pose --out corpus/          import .pose files
   signloom prepare videos/ --out corpus/ --streams pose frames flow --shorter-px 128 --flow dis-fast
   signloom prepare videos/ --out corpus/ --streams pose signer              to paint that signer
+  signloom prepare myo/ --pattern '{signer}/{label}_{take}.csv' --option rate_hz=50 --streams imu --out corpus/
   signloom prepare pairs/ --source pairs --out corpus/ --option size=256    pairs of stick figure and photograph
 
 Run again with another stream, it makes that stream alone and keeps what the corpus has. A killed run goes on where it

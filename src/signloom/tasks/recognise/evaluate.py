@@ -44,7 +44,7 @@ def score_corpus(recogniser: Recogniser, manifest: Manifest) -> Scores:
     """Score every clip of a prepared corpus. Raises CheckpointError when its streams were made otherwise."""
     checkpoint = recogniser.checkpoint
     there = [s for s in checkpoint.streams if s in manifest.meta.get("streams", {})]
-    for stream in there if there and recogniser.one_will_do else checkpoint.streams:
+    for stream in there if there and getattr(recogniser, "one_will_do", False) else checkpoint.streams:
         checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
     return Scores(manifest.records, recogniser.labels, recogniser.scores(clips_of(manifest, "the checkpoint")))
 
@@ -83,7 +83,7 @@ def evaluate_run(
         seed=seed,
         found=found,
     )
-    if recogniser.one_will_do and len(recogniser.needs) > 1:
+    if getattr(recogniser, "one_will_do", False) and len(recogniser.needs) > 1:
         results["without"] = without_each(recogniser, chosen, scores, seed)
     if against is not None:
         results["generated"] = compare_features(recogniser, against, chosen, seed)
