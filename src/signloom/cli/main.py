@@ -23,7 +23,7 @@ VERBS = {
     "recognise": "from a folder of sign videos to a trained recogniser and its report, in one command",
     "synth": "make a corpus of a procedural signer: video, exact pose, motion sensors",
     "doctor": "look for corrupt, duplicate, mislabelled and missing clips before you train",
-    "prepare": "make poses, resized frames and optical flow of a folder or list of sign videos",
+    "prepare": "make poses, resized frames and optical flow of sign videos; take in skeletons, depth and sensors",
     "sync": "find clock offset and drift between clips and their motion sensors, and correct them",
     "split": "divide a corpus into train, val and test by signer, source or at random; refuse leaks",
     "shard": "write a prepared corpus as large tar files, to train on very many clips",
