@@ -85,12 +85,14 @@ def generate(own_BF: Tensor, wanted_BF: Tensor, named: Tensor) -> Tensor:
     """Features that are to be those of another network, and to name the sign: ``named`` is the cross-entropy of that.
 
     100 · (Huber + the difference of the norms) + 30 · cross-entropy, as self-learning fusion has it, each the mean over
-    clips. There the third term reached no weight; here the sign is named by the generated features themselves.
+    clips. There the third term reached no weight; here the sign is named by the generated features themselves. Norms
+    are over the root of how many features there are: of hundreds, they would outweigh all else.
     """
     import torch.nn.functional as F
 
     own_BF, wanted_BF = own_BF.float(), wanted_BF.float()
-    apart = F.huber_loss(own_BF, wanted_BF) + (own_BF.norm(dim=1) - wanted_BF.norm(dim=1)).abs().mean()
+    norms = (own_BF.norm(dim=1) - wanted_BF.norm(dim=1)).abs() / own_BF.shape[1] ** 0.5
+    apart = F.huber_loss(own_BF, wanted_BF) + norms.mean()
     return GENERATED * apart + NAMED * named
 
 
