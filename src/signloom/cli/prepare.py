@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--streams",
         type=or_help(_streams),
         nargs="+",
-        default=["pose"],
-        help="what to make: pose frames flow signer … (default: pose); `--streams help` lists what there is",
+        help="what to make: pose frames flow signer imu … (default: pose, or imu where there are sensors alone); "
+        "`--streams help` lists what there is",
     )
     _add_settings(parser)
     parser.add_argument("--workers", type=whole(), help="processes (default: one per core)")
@@ -138,8 +138,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.source == "pairs":
         return _run_pairs(args)
-    preparation = _preparation(args)
+    preparation = _preparation(args, ["pose"])
     manifest = read_source(args.videos, source=args.source, pattern=args.pattern, **parse_options(args.option))
+    if args.streams is None and all(set(r.streams) == {"imu"} for r in manifest):
+        preparation = _preparation(args, ["imu"])
     _remark(manifest.meta)
     before = set(manifest.meta.get("notes", ()))
     began = time.monotonic()
@@ -150,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
     return _tell(args, prepared, outcomes, time.monotonic() - began)
 
 
-def _preparation(args: argparse.Namespace):
+def _preparation(args: argparse.Namespace, usual: list[str]):
     from signloom.media import Limits
     from signloom.pipelines.prepare import Preparation, streams_to_make
     from signloom.streams import parse_settings
@@ -173,7 +175,7 @@ def _preparation(args: argparse.Namespace):
         settings["flow"]["preset"] = ""  # that method's own default
     for stream, own in chosen.items():
         settings[stream] = {**settings.get(stream, {}), **own}
-    names = [*args.streams, *(["flow_view"] if args.flow_view else [])]
+    names = [*(args.streams or usual), *(["flow_view"] if args.flow_view else [])]
     limits = Limits(max_frames=args.max_frames, max_seconds=args.timeout_s)
     return Preparation(streams_to_make(names, settings), limits)
 

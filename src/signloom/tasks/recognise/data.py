@@ -47,11 +47,17 @@ class Clips:
     def __post_init__(self):
         self._index = {label: k for k, label in enumerate(self.labels or ())}
         self._pool = ThreadPoolExecutor(self.workers or min(8, default_workers()), thread_name_prefix="clips")
-        if self.held is None and getattr(self.inputs, "keeps_clips", False) and self.teacher is None:
+        if self.held is None and self.small:
             self.held = self._read_all()
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def small(self) -> bool:
+        """Whether what is seen of a clip, by a teacher too, is small enough to be made once and kept in memory."""
+        seers = [self.inputs, *([self.teacher.inputs] if self.teacher is not None else [])]
+        return all(getattr(seer, "keeps_clips", False) for seer in seers)
 
     def label(self, row: int) -> int:
         """The label of the clip at ``row`` as its index."""
@@ -107,8 +113,8 @@ class Clips:
     def _read_all(self) -> dict[str, np.ndarray]:
         held: dict[str, np.ndarray] = {}
         with Progress("read clips", len(self), quiet=len(self) < 2000) as progress:
-            for row, clip in enumerate(self.clips):
-                for name, value in self.inputs.of_clip(clip, self.read, self.streams).items():
+            for row in range(len(self)):
+                for name, value in self._clip(row, None, (0.0, 1.0)).items():
                     if name not in held:
                         held[name] = np.zeros((len(self), *value.shape), value.dtype)
                     held[name][row] = value
