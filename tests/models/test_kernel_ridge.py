@@ -25,7 +25,7 @@ def solved(x, mask, label, group):
     torch.manual_seed(0)
     model = KernelRidge(KernelRidgeConfig(**SMALL)).eval()
     model.bank.settle(x, mask, torch.Generator().manual_seed(0))
-    return model, model.solve(model.bank(x, mask), label, group)
+    return model, model.solve(model.bank(x, mask), label, group, len(x))
 
 
 def test_it_tells_what_it_has_not_seen():
@@ -71,3 +71,17 @@ def test_steps_that_are_not_real_say_nothing():
     other = x.clone()
     other[:, :, 30:] = 7.0
     torch.testing.assert_close(model(other, mask), model(x, mask))
+
+
+def test_more_clips_than_figures_are_solved_the_same():
+    x, mask, label = clips(300)
+    small = {**SMALL, "kernels": 4, "dilations": (1, 2)}
+    torch.manual_seed(0)
+    model = KernelRidge(KernelRidgeConfig(**small)).eval()
+    model.solve(model.bank(x, mask), label, torch.arange(300) % 3, 300)
+    figures = model.features(x, mask).double()
+    assert figures.shape[1] < 300
+    wanted = torch.nn.functional.one_hot(label, 3).double() - 1 / 3
+    penalty = 0.3 * figures.shape[1] * torch.eye(300, dtype=torch.double)
+    dual = figures.T @ torch.linalg.solve(figures @ figures.T + penalty, wanted)
+    torch.testing.assert_close(model(x, mask).double(), 10 * figures @ dual, atol=1e-4, rtol=1e-3)

@@ -76,8 +76,8 @@ class KernelRidge(nn.Module):
         return self.told(self.features(x_BCT, mask_BT))
 
     @torch.no_grad()
-    def solve(self, figures_NF: Tensor, label_N: Tensor, group_N: Tensor) -> Tensor:
-        """Set the head to the ridge classifier of ``figures_NF``, what the bank says of N clips and their copies.
+    def solve(self, figures_NF: Tensor, label_N: Tensor, group_N: Tensor, n_clips: int) -> Tensor:
+        """Set the head to the ridge classifier of ``figures_NF``, what the bank says of ``n_clips`` and their copies.
 
         ``group_N`` numbers the signers, or whatever is to be left out in turn: the logits (N, K) that are given back
         are each clip's from a classifier that has not seen its group.
@@ -86,21 +86,24 @@ class KernelRidge(nn.Module):
         self.spread.copy_(figures_NF.std(0).clamp(min=1e-6))
         x = ((figures_NF - self.mean) / self.spread).double()
         wanted = nn.functional.one_hot(label_N, self.config.n_classes).double() - 1 / self.config.n_classes
-        products = x @ x.T
-        penalty = self.config.penalty * x.shape[1] * (1 + self.config.copies)
+        penalty = self.config.penalty * x.shape[1] * len(x) / n_clips
 
-        def shares(rows: Tensor) -> Tensor:
-            """How much each of ``rows`` has to say, (n, K)."""
-            inner = products[rows][:, rows]
-            return torch.linalg.solve(inner + penalty * torch.eye(len(inner), dtype=x.dtype), wanted[rows])
+        def weights(rows: Tensor) -> Tensor:
+            """The classifier of ``rows``, (F, K): by their products or by those of figures, whichever are fewer."""
+            own = x[rows]
+            few = len(own) <= own.shape[1]
+            products = own @ own.T if few else own.T @ own
+            products.diagonal().add_(penalty)
+            if few:
+                return own.T @ torch.linalg.solve(products, wanted[rows])
+            return torch.linalg.solve(products, own.T @ wanted[rows])
 
         left_out = torch.zeros_like(wanted)
         for group in group_N.unique():
             own, rest = torch.nonzero(group_N == group)[:, 0], torch.nonzero(group_N != group)[:, 0]
             if len(rest):
-                left_out[own] = products[own][:, rest] @ shares(rest)
-        everything = torch.arange(len(x))
-        weight = x.T @ shares(everything)
+                left_out[own] = x[own] @ weights(rest)
+        weight = weights(torch.arange(len(x)))
         self.head.weight.copy_((self.SCALE * weight.T).to(self.head.weight.dtype))
         self.head.bias.zero_()
         return (self.SCALE * left_out).to(figures_NF.dtype)

@@ -65,7 +65,7 @@ def place(raw, tmp_path_factory):
     """A prepared corpus of sensors, one of skeletons with sensors, and a run of each recipe. Do not change them."""
     folder = tmp_path_factory.mktemp("sensor runs")
     pattern = ("--pattern", "{signer}/{label}_{take}")
-    read = ("--option", "rate_hz=50", "--streams", "imu")
+    read = ("--option", "rate_hz=50")  # of sensors alone, imu is what is made
     calls = [("prepare", raw, pattern[0], f"{pattern[1]}.csv", *read, "--out", folder / "imu", "--workers", "0")]
     both = ("--option", "imu.rate_hz=50", "--streams", "pose", "imu", "--workers", "0")
     calls += [("prepare", raw, pattern[0], f"{pattern[1]}.pose", *both, "--out", folder / "both")]
