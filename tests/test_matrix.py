@@ -23,8 +23,8 @@ WAYS_OUT = (
 RECOGNISERS = (
     "pose", "pose-large", "pose-as-filmed", "rgb", "rgb-located", "rgb-hands", "flow", "mars", "i3d", "i3d-flow",
     "cnn-lstm", "cnn-average", "video-transformer", "two-phase", "chalearn", "chalearn-flow", "cnn-lstm-published",
-    "wlasl", "tal-ia", "depth", "imu", "imu-ridge", "inception-time", "imu-from-skeleton", "imu-from-depth",
-    "imu-from-video", "imu-from-video-published", "skeleton", "skeleton-imu",
+    "wlasl", "tal-ia", "depth", "imu", "imu-ridge", "imu-virtual", "inception-time", "imu-from-skeleton",
+    "imu-from-depth", "imu-from-video", "imu-from-video-published", "skeleton", "skeleton-imu",
 )  # fmt: skip
 GENERATORS = ("paint", "paint-frames", "paint-512", "pix2pix")
 RECIPES = (*RECOGNISERS, *GENERATORS)

@@ -584,3 +584,20 @@ def test_utd_mhad_recordings_raise_no_doubt(real_data):
         got = read_sensor_file(file, rate_hz=50)
         assert got.channels == SIX
         assert got.notes == ()
+
+
+@pytest.mark.parametrize("empty", [",,", ";;"])
+def test_a_row_of_delimiters_alone_is_a_sample_that_is_missing(tmp_path, empty):
+    """Not a blank line: the recording would be shorter, and nobody would know."""
+    cut = empty[0]
+    rows = [cut.join(("ax", "ay", "az"))] + [cut.join(f"{v:.3f}" for v in (k / 100, 0.5, 1.0)) for k in range(60)]
+    several = [*rows[:20], *[empty] * 20, *rows[40:]]
+    (tmp_path / "gap.csv").write_text("\n".join(several) + "\n")
+    with pytest.raises(MediaError, match="20 samples") as error:
+        read_sensor_file(tmp_path / "gap.csv", rate_hz=50)
+    assert error.value.reason == "decode-error"
+    one = [*rows[:20], empty, *rows[21:], empty, empty]  # and what a table program left at the end
+    (tmp_path / "one.csv").write_text("\n".join(one) + "\n")
+    found = read_sensor_file(tmp_path / "one.csv", rate_hz=50)
+    assert len(found.values_TC) == 60
+    assert any("interpolated" in note for note in found.notes)

@@ -186,14 +186,15 @@ def test_what_cannot_be_synchronised_is_told(raw, tmp_path):
         sync_corpus(raw.where(lambda r: r.id == "bare"), quiet=True)
     with pytest.raises(InputError, match=r"--out .* is the corpus itself"):
         sync_corpus(raw, raw.root, quiet=True)
-    with pytest.raises(InputError, match="no joint 'tail'"):
-        sync_corpus(raw, joint="tail", quiet=True)
     odd = tuple(replace(r, extra={"imu": {"worn_on": "right_wrist", "drift": -1}}) for r in raw)
     with pytest.raises(InputError, match="above -1"):
         sync_corpus(replace(raw, records=odd[:1]), quiet=True)
     unworn = replace(raw, records=tuple(replace(r, extra={}) for r in raw))
     with pytest.raises(InputError, match="--joint right_wrist"):
         sync_corpus(unworn, quiet=True)
+    with pytest.raises(InputError, match="no joint 'tail'"):
+        sync_corpus(unworn, joint="tail", quiet=True)
+    assert sync_corpus(raw, joint="tail", quiet=True)  # what a record says of itself goes before
 
 
 def test_the_verb_prints_writes_and_tells_by_its_exit_code(raw, tmp_path, capsys):

@@ -147,6 +147,10 @@ def test_uneven_samples_are_brought_to_an_even_clock():
     signal = stream.gather([Timed(t, np.float32([t])) for t in times_s], ClipInfo("c", 25.0))
     np.testing.assert_allclose(signal.values_TC[:, 0], np.arange(8) / 100, atol=1e-6)
     assert signal.rate_hz == 100
+    with pytest.raises(MediaError, match=r"no sample for 0\.20 s from 0\.02 s on"):
+        stream.gather([Timed(t, np.float32([t])) for t in (0, 0.01, 0.02, 0.22, 0.23, 0.24)], ClipInfo("c", 25.0))
+    with pytest.raises(InputError, match="in seconds"):
+        stream.gather([Timed(t, np.float32([t])) for t in (0.0, 20.0, 40.0)], ClipInfo("c", 25.0))
     with pytest.raises(MediaError, match="a signal needs two"):
         stream.gather([Timed(0.0, np.float32([0]))], ClipInfo("c", 25.0))
     with pytest.raises(InputError, match="order of their times"):

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.sources.listing import collect_files
     from signloom.sources.sensors import sensor_options
     from signloom.streams.pose_cleaning import pose_notes
+    from signloom.streams.sensor_notes import sensor_notes
     from signloom.tasks import load_predictor
 
     predictor = load_predictor(args.run)
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
             sensor=sensor_options(**parse_options(args.option)),
         )
     for note in pose_notes({o.id: (o.value or {}).get("extra", {}).get("pose_found", {}) for o in outcomes}):
+        say(f"note: {note}", file=sys.stderr)
+    for note in sensor_notes({o.id: (o.value or {}).get("extra", {}).get("imu_found", {}) for o in outcomes}):
         say(f"note: {note}", file=sys.stderr)
     rows = {}
     if scores is not None:

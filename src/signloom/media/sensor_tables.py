@@ -105,7 +105,7 @@ def read_text_table(
     if (said := _SEPARATOR_LINE.match(text)) is not None:
         delimiter = delimiter or said.group(1)
         text = "\n" + text[said.end() :]
-    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip(" \r\t,;|")]
+    lines = _not_blank(text)
     if not lines:
         raise fail(path, "no-frames", "no samples: all its lines are blank")
     if len(lines) > limits.max_samples + 1000:
@@ -135,6 +135,16 @@ def read_text_table(
         data = [(n, cells[:-1]) for n, cells in data]
         names, units = names[:-1] if names else None, units[:-1]
     return TextTable(names, units, tuple(c for _, c in data), tuple(n for n, _ in data), decimal, notes)
+
+
+def _not_blank(text: str) -> list[tuple[int, str]]:
+    """Line numbers and lines that hold something. One of delimiters alone is a sample of which nothing is known, but
+    before the first line and after the last one with a cell, where programs leave such behind."""
+    lines = list(enumerate(text.split("\n"), 1))
+    tabbed = 2 * sum("\t" in line for _, line in lines) > len(lines)
+    lines = [(n, line) for n, line in lines if line.strip(" \r" if tabbed else None)]
+    held = [k for k, (_, line) in enumerate(lines) if line.strip(" \r\t,;|")]
+    return lines[held[0] : held[-1] + 1] if held else []
 
 
 def _text(path, file: BinaryIO) -> str:

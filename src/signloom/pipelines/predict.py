@@ -132,6 +132,8 @@ def _check_points(checkpoint: Checkpoint, file: Path, clip: str, fps: float | No
 def read_clip(source: Any, predictor: Any, fps: float | None = None) -> ClipRef:
     """See :func:`signloom.read_clip`."""
     if isinstance(source, Mapping):
+        if fps is None and "imu" in source and not isinstance(source["imu"], Signal):
+            raise InputError("samples of a sensor need their rate: read_clip({'imu': …}, predictor, fps=50)")
         return _clip_of_arrays(source, predictor, fps or predictor.fps)
     path = Path(source)
     if not path.exists():

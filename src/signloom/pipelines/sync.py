@@ -152,7 +152,7 @@ class _Reader:
         points, present, names, about_track, begin_s = self._pose(record)
         worn = []
         for place, part in _by_place(signal).items():
-            asked = self.joint or about.get("worn_on") or place
+            asked = about.get("worn_on") or self.joint or place
             if not asked:
                 raise InputError(
                     f"clip '{record.id}': it is not known where its sensor is worn. Say it: --joint right_wrist, or in "
@@ -164,12 +164,12 @@ class _Reader:
                     f"clip '{record.id}': its pose has no joint '{asked}'; it has {', '.join(names)}; also known: "
                     f"{', '.join(NEAREST_JOINT)}"
                 )
-            if (self.joint or about.get("worn_on")) and place and NEAREST_JOINT.get(place, place) != joint:
+            if (about.get("worn_on") or self.joint) and place and NEAREST_JOINT.get(place, place) != joint:
                 continue  # another sensor, worn elsewhere
             k = names.index(joint)
             worn.append((joint, Track(points[:, k], present[:, k], *about_track), part))
         if not worn:
-            raise InputError(f"clip '{record.id}': none of its channels is of '{self.joint or about.get('worn_on')}'")
+            raise InputError(f"clip '{record.id}': none of its channels is of '{about.get('worn_on') or self.joint}'")
         offset_s, drift = (0.0, 0.0) if self.prepared else _known(record)
         return _Clip(tuple(worn), offset_s - begin_s, drift, begin_s)
 

@@ -15,8 +15,12 @@ from signloom.data.signal import Signal
 from signloom.data.signal_files import read_signal, write_signal
 from signloom.data.stream import ClipInfo, File, Imported, ImportedStream, Stage, Stream, Timed
 from signloom.errors import InputError, MediaError
+from signloom.media.sensor_clock import GAP_S
 
 MUCH_LONGER = 1.2
+"""A sensor that lasts so many times as long as its clip, and half a second more, is told of."""
+SLOWEST_HZ = 2.0
+"""No sensor of movement is slower."""
 LEAST_COVERED = 0.5
 """A sensor that was on for less than this share of its clip is refused: its clock or its rate is hardly right."""
 
@@ -83,6 +87,14 @@ class ImuStream(ImportedStream):
         rate_hz = found.rate_hz / (1 + drift)
         start_s = offset_s + (1 + drift) * float(found.times_s[0] if len(found.times_s) else 0.0)
         signal = Signal(found.values_TC.astype(np.float32), rate_hz, tuple(found.channels), start_s)
+        if self.channels:  # those that a model knows, in whatever order the file has them
+            if missing := [name for name in self.channels if name not in signal.channels]:
+                raise MediaError(
+                    f"'{file}' has no channel '{missing[0]}', which the model knows; it has "
+                    f"{', '.join(signal.channels)}. Name its columns: --option channels=…",
+                    "bad-header",
+                )
+            signal = signal.select(self.channels)
         told: dict[str, Any] = {"notes": list(found.notes)} if found.notes else {}
         if span_s is not None:
             lasts_s = max(span_s[1] - span_s[0], 1e-9)
@@ -137,7 +149,17 @@ class ImuStream(ImportedStream):
                 f"clip '{info.id}': its sensor gave samples of shape {values.shape[1:]}; the model knows "
                 f"{len(self.channels)} channels: {', '.join(self.channels)}"
             )
-        rate_hz = round(1 / float(np.median(np.diff(times_s))), 3)
+        steps_s = np.diff(times_s)
+        rate_hz = round(1 / float(np.median(steps_s)), 3)
+        if rate_hz < SLOWEST_HZ:
+            raise InputError(f"clip '{info.id}': samples come every {steps_s.max():g} s; are their times in seconds?")
+        if steps_s.max() > GAP_S + 1.5 / rate_hz:
+            at = int(steps_s.argmax())
+            raise MediaError(
+                f"clip '{info.id}': no sample for {steps_s[at]:.2f} s from {times_s[at]:.2f} s on (up to {GAP_S} s is "
+                "interpolated)",
+                "decode-error",
+            )
         signal = Signal(values, rate_hz, self.channels, float(times_s[0]))
         if np.abs(times_s - signal.times_s).max() > 0.5 / rate_hz:
             n = int(np.floor((times_s[-1] - times_s[0]) * rate_hz + 1e-6)) + 1

@@ -173,6 +173,9 @@ def test_how_near_generated_features_come_is_measured(paired, runs, signloom, tm
     code, _, err = signloom("evaluate", runs / "given", paired.root, "--against", runs / "rgb", "--no-clips")
     assert code == 2
     assert "--teacher" in err
+    code, _, err = signloom("evaluate", runs / "rgb", paired.root, "--against", runs / "imu", "--no-clips")
+    assert code == 2
+    assert "generates none" in err
 
 
 def test_features_are_compared_about_their_mean_and_with_those_of_other_clips():

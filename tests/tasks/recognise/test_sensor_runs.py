@@ -14,6 +14,7 @@ from signloom import media
 from signloom.cli import main as cli
 from signloom.data.corpus import clips_of
 from signloom.data.manifest import read_manifest
+from signloom.errors import InputError
 from signloom.media.skeleton_files import kinect_pose
 
 RATE = 50.0
@@ -145,13 +146,28 @@ def test_a_file_without_its_rate_is_asked_about(place, raw, signloom):
     assert "rate_hz=50" in err
 
 
-def test_other_channels_are_refused(place, tmp_path, signloom):
-    values, _ = swing(0, 0, 0)
+def test_columns_in_another_order_are_the_same_and_missing_ones_are_a_row(place, raw, tmp_path, signloom):
+    values, _ = swing(1, 2, 0)
+    names = ("gz", "gy", "gx", "temperature", "az", "ay", "ax")
+    columns = (5, 4, 3, 0, 2, 1, 0)
+    rows = [",".join(names), *(",".join(f"{row[c]:.5f}" for c in columns) for row in values)]
+    (tmp_path / "turned.csv").write_text("\n".join(rows) + "\n")
     rows = ["ax,ay,az", *(",".join(f"{v:.4f}" for v in row[:3]) for row in values)]
-    (tmp_path / "c.csv").write_text("\n".join(rows) + "\n")
-    code, _, err = signloom("predict", place / "run-imu-ridge", tmp_path / "c.csv", "--option", "rate_hz=50")
-    assert code == 1
-    assert "another 'imu'" in err
+    (tmp_path / "few.csv").write_text("\n".join(rows) + "\n")
+    usual = raw / "s2" / "G1_t0.csv"
+    files = (usual, tmp_path / "turned.csv", tmp_path / "few.csv")
+    code, said, err = signloom("predict", place / "run-imu-ridge", *files, "--option", "rate_hz=50", "--json")
+    assert code == 3, err
+    first, second, third = (json.loads(line) for line in said.splitlines())
+    assert dict(second["top"]) == pytest.approx(dict(first["top"]), abs=1e-4)
+    assert "no channel 'rotation_x_dps'" in third["error"]
+    assert "temperature" in err  # what was not used is told
+
+
+def test_samples_without_their_rate_are_asked_about(place):
+    predictor = signloom_load(place / "run-imu-ridge")
+    with pytest.raises(InputError, match="fps=50"):
+        read_clip({"imu": np.zeros((50, 6), np.float32)}, predictor)
 
 
 def test_of_two_streams_one_will_do(place, signloom, tmp_path):

@@ -125,6 +125,24 @@ def compare_features(own: Recogniser, against: Recogniser, manifest: Manifest, s
 
     Raises InputError where they are not as many, or no clip has what both read.
     """
+    if own.checkpoint.recipe.get("loss") != "generate":
+        raise InputError(
+            "--against compares generated features, and this run generates none; give one of a recipe imu-from-…"
+        )
+    wanted = own.checkpoint.recipe.get("auxiliary_streams") or ()
+    if set(against.needs) != set(wanted):
+        raise InputError(
+            f"--against: that run reads {', '.join(against.needs)}; the teacher of this one reads {', '.join(wanted)}. "
+            "Give the run that was its --teacher"
+        )
+    split = manifest.records[0].split or "test"
+    refuse_overlap(
+        overlap(seen_by(against.checkpoint, manifest), manifest, manifest.records),
+        split,
+        against.checkpoint,
+        manifest,
+        "the run of --against",
+    )
     for stream in against.needs:
         against.checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
     paired = manifest.where(lambda r: all(s in r.streams for s in (*own.needs, *against.needs)))

@@ -48,5 +48,6 @@ def _example(checkpoint: Checkpoint, seed: int) -> dict[str, np.ndarray]:
     if model.takes != "video":
         raise InputError(f"a '{checkpoint.architecture}' takes {model.takes}, which export does not know; use predict")
     size, wide = inputs.size_px, inputs.size_px + inputs.hands_px
-    shape = (1, model.config.channels, inputs.n_frames, size, wide)
+    channels = getattr(model.config, "channels", None) or dict(model.config.base_model).get("channels", 3)
+    shape = (1, channels, inputs.n_frames, size, wide)
     return {stream: rng.uniform(-1, 1, shape).astype(np.float32)}

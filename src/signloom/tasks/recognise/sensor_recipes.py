@@ -34,10 +34,15 @@ def imu() -> Recipe:
         name="imu",
         architecture="sensor_net",
         streams=("imu",),
-        inputs=SensorInput(n_steps=96, orientation="levelled", channels=("*", "!*_emg_*", "!*_orientation_*")),
+        inputs=SensorInput(n_steps=96, orientation="levelled", channels=("*", "!*emg_*", "!*orientation_*")),
         augment=SensorAugment(),
         schedule=Schedule(epochs=30, min_steps=300, steps_per_class=0, weight_decay=0.5, warmup=0.1),
     )
+
+
+def imu_virtual() -> Recipe:
+    """The recipe imu on virtual sensors, computed from poses: to go on from it with real ones."""
+    return replace(imu(), name="imu-virtual", streams=("virtual_imu",))
 
 
 def imu_ridge() -> Recipe:
@@ -61,7 +66,7 @@ def inception_time() -> Recipe:
         name="inception-time",
         architecture="inception_time",
         streams=("imu",),
-        inputs=SensorInput(n_steps=128, channels=("*", "!*_emg_*", "!*_orientation_*")),
+        inputs=SensorInput(n_steps=128, channels=("*", "!*emg_*", "!*orientation_*")),
         augment=UNCHANGED,
         schedule=Schedule(
             epochs=100,
@@ -130,8 +135,8 @@ def imu_from_video() -> Recipe:
         imu_from_depth(),
         name="imu-from-video",
         streams=("frames",),
-        inputs=VideoInput(n_frames=16, size_px=112, resize_px=116, per="second"),
-        augment=VideoAugment(),
+        inputs=VideoInput(n_frames=16, size_px=112, resize_px=116, handedness="as-filmed", per="second"),
+        augment=VideoAugment(mirror=0.0),
         model={"base": "light3d"},
     )
 
@@ -152,6 +157,7 @@ SENSOR_RECIPES = {
     for make in (
         imu,
         imu_ridge,
+        imu_virtual,
         inception_time,
         imu_from_skeleton,
         imu_from_depth,

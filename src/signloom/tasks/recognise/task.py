@@ -62,7 +62,8 @@ class Recognise:
             raise InputError(f"--painter: recipe '{recipe.name}' paints nothing; leave it out")
         if given.teacher is not None and recipe.loss not in TAUGHT:
             raise InputError(
-                f"--teacher: recipe '{recipe.name}' learns from no other network (mars and distil do); leave it out"
+                f"--teacher: recipe '{recipe.name}' learns from no other network (mars, distil and imu-from-… do); "
+                "leave it out"
             )
         if given.teacher is None and recipe.loss in TAUGHT and not recipe.teacher_recipe:
             kind = "a flow network" if recipe.auxiliary_streams == ("flow",) else "another network"
