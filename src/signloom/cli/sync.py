@@ -111,6 +111,8 @@ def _print(told: Mapping[str, Any], out: Path | None) -> None:
             say(f"  {row.get('message', row['id'])}")
         if len(named) > SHOWN:
             say(f"  … and {len(named) - SHOWN} more (--json" + (f", or {out}/sync.json)" if out else ")"))
+    if told["stretch"] and any(row["status"] in STATUSES and row["status"] != "ok" for row in rows):
+        say("those that were refused keep the clock that they had, beside others at another rate: --fill changes that")
     if out is not None:
         say(f"wrote {out}/manifest.jsonl, sync.json, sync.png")
     else:

@@ -292,7 +292,10 @@ def _write(manifest: Manifest, clips: Sequence[Record], done: Synced, read: _Rea
     by_id = {row["id"]: row for row in done.rows}
     changed = [_corrected(r, by_id.get(r.id), read, manifest, out) for r in manifest]
     about = {k: v for k, v in done.as_dict().items() if k != "rows"}
-    corrected = Manifest(tuple(changed), manifest.root, {**manifest.meta, "sync": about})
+    meta = {**manifest.meta, "sync": about}
+    if "notes" in meta:  # what asked for this is done
+        meta["notes"] = [note for note in meta["notes"] if "signloom sync" not in note]
+    corrected = Manifest(tuple(changed), manifest.root, meta)
     write_json(out / "sync.json", done.as_dict())
     draw(clips, done, read, out / "sync.png")
     write_manifest(corrected, out)
@@ -317,7 +320,9 @@ def _corrected(record: Record, row: Mapping[str, Any] | None, read: _Reader, man
     file = out / "imu" / f"{file_name(record.id)}.npz"
     write_signal(file, signal)
     streams = {**record.streams, "imu": str(file.resolve())}
-    return replace(record, streams=streams, extra={**record.extra, "imu": about, "imu_sync": found})
+    left = {k: v for k, v in record.extra.get("imu_found", {}).items() if k not in ("longer", "covered")}
+    extra = {k: v for k, v in record.extra.items() if k != "imu_found"} | ({"imu_found": left} if left else {})
+    return replace(record, streams=streams, extra={**extra, "imu": about, "imu_sync": found})
 
 
 def draw(clips: Sequence[Record], done: Synced, read: _Reader, file: Path) -> None:
