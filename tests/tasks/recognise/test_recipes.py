@@ -12,12 +12,17 @@ import torch
 from signloom.models import build
 from signloom.tasks import recipe_named
 from signloom.tasks.recognise.recipes import LOSSES, RECIPES, Recipe
+from signloom.tasks.recognise.sensor_recipes import SENSOR_RECIPES
+from signloom.tasks.recognise.skeleton_recipes import SKELETON_RECIPES
 from signloom.tasks.recognise.task import model_config
 from signloom.training.settings import changed
 from signloom.transforms.hand_crops import LOCATED
+from signloom.transforms.joined_input import JoinedInput
 from signloom.transforms.pose_input import PoseInput
+from signloom.transforms.sensor_input import SensorInput
+from signloom.transforms.skeleton_input import SkeletonInput
 from signloom.transforms.video_augment import VideoAugment
-from signloom.transforms.video_input import VideoInput
+from signloom.transforms.video_input import CHANNELS, VideoInput
 
 PUBLISHED = ("two-phase", "chalearn", "chalearn-flow", "wlasl", "tal-ia")
 
@@ -123,7 +128,9 @@ def test_the_published_cnn_lstm_keeps_its_size_and_ours_is_compared_with_its_own
 def test_a_recipe_reads_streams_and_has_a_loss_that_there_is(name):
     recipe = recipe_named(name)
     assert recipe.loss in LOSSES
-    assert isinstance(recipe.inputs, PoseInput if recipe.streams == ("pose",) else VideoInput)
+    kinds = {"pose": (PoseInput, SkeletonInput), "imu": SensorInput, "virtual_imu": SensorInput}
+    wanted = kinds.get(recipe.streams[0], VideoInput)
+    assert isinstance(recipe.inputs, JoinedInput if recipe.streams == ("pose", "imu") else wanted)
     assert set(PUBLISHED) <= set(RECIPES)
 
 
@@ -146,7 +153,7 @@ def tiny(name) -> Recipe:
     return changed(recipe, TINY[recipe.architecture] + video + hands)
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in {**SENSOR_RECIPES, **SKELETON_RECIPES}])
 def test_its_model_takes_what_its_inputs_give(name):
     recipe = tiny(name)
     if recipe.architecture == "video_transformer" and importlib.util.find_spec("transformers") is None:
@@ -157,7 +164,7 @@ def test_its_model_takes_what_its_inputs_give(name):
         pose = torch.zeros(2, recipe.inputs.n_frames, len(model.config.parents), 2)
         seen = (pose, torch.ones(pose.shape[:3], dtype=torch.bool), torch.ones(pose.shape[:2], dtype=torch.bool))
     else:
-        stored = np.zeros((6, 40, 50, 2 if recipe.streams == ("flow",) else 3), np.uint8)
+        stored = np.zeros((6, 40, 50, CHANNELS[recipe.streams[0]]), np.uint8)
         picked = stored[recipe.inputs.rows(len(stored))]
         draws = (None, recipe.augment.draw(0))
         if recipe.streams == ("flow",):
