@@ -18,7 +18,7 @@ def joined(**changes):
         "streams": ("pose", "imu"),
         "architectures": ("skeleton_net", "sensor_net"),
         "told": ({"parents": KINECT_PARENTS, "n_frames": 8, "size_px": 7}, {"channels": 6, "n_steps": 16}),
-        "settings": ({"width": 8, "members": 2}, {"width": 16, "heads": 2, "members": 3}),
+        "settings": ({"width": 8, "members": 2}, {"kernels": 8, "hidden": 16, "members": 3}),
         "hidden": (24, 12),
     }
     return build("joined", {**config, **changes})

@@ -63,7 +63,10 @@ def test_values_that_only_fit_together_are_put_in_together():
         ('model={"widths":[8]}', ["model: that is a group of settings", "model.NAME=VALUE"]),
         ("streams=pose", ["no setting 'streams'"]),
         ("architecture=i3d", ["no setting 'architecture'"]),
-        ("loss=distil", ["no setting 'loss'", "is not one of inputs, augment, loss_weight, model, schedule"]),
+        (
+            "loss=distil",
+            ["no setting 'loss'", "is not one of inputs, augment, loss_weight, teacher_recipe, model, schedule"],
+        ),
         ("task=distil", ["no setting 'task'"]),
         ("lesson_streams=pose", ["no setting 'lesson_streams'"]),
         ("schedule.warmup_steps=soon", ["schedule.warmup_steps: got 'soon', expected a int | None"]),
