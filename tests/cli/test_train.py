@@ -107,7 +107,10 @@ def test_a_recogniser_has_no_preview(pose_corpus, tmp_path, signloom):
     ("words", "says"),
     [
         (("--painter", "runs/x"), "--painter: recipe 'pose' paints nothing"),
-        (("--teacher", "runs/x"), "--teacher: recipe 'pose' learns from no other network (mars and distil do)"),
+        (
+            ("--teacher", "runs/x"),
+            "--teacher: recipe 'pose' learns from no other network (mars, distil and imu-from-… do)",
+        ),
         (("--recipe", "distil"), "learns from another network: train one with --recipe pose on the same split"),
         (("--recipe", "mars"), "learns from a flow network: train one with --recipe flow on the same split"),
         (("--weights", "w.pt", "--from", "runs/x"), "--from and --weights both say what to start with"),

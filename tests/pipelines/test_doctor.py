@@ -44,10 +44,10 @@ def test_frames_are_compared_with_the_first_only_when_decoded(media_maker, tmp_p
 
 
 def test_a_diagnosis_as_json_holds_what_it_says(media_maker, tmp_path):
-    for name in ("one", "two"):
-        path = tmp_path / "corpus" / "hi" / f"{name}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        media_maker.encode_clip(path, media_maker.moving_square(8))
+    path = tmp_path / "corpus" / "hi" / "one.mp4"
+    path.parent.mkdir(parents=True)
+    media_maker.encode_clip(path, media_maker.moving_square(8))
+    path.with_name("two.mp4").write_bytes(path.read_bytes())  # x264 may not give the same bytes twice
     path.with_name("three.mp4").write_bytes(b"")
     diagnosis = diagnose(tmp_path / "corpus", workers=1, quiet=True)
     assert diagnosis.counts == {"empty": 1, "duplicate": 1}

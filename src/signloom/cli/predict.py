@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     from signloom.data.manifest import manifest_of_files
     from signloom.errors import InputError
+    from signloom.media.limits import SENSOR_SUFFIXES
     from signloom.pipelines.predict import predict_files, tables_of
     from signloom.runtime.workers import default_workers
     from signloom.sources import parse_options
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             f"'{args.run}' is a generator, which names no signs. Use: signloom generate {args.run} …; or give a run "
             "of a recogniser"
         )
-    paths = collect_files(args.videos)
+    paths = collect_files(args.videos, SENSOR_SUFFIXES if "imu" in predictor.needs else frozenset({".mat"}))
     with tempfile.TemporaryDirectory(prefix="signloom-") as scratch:
         scores, outcomes = predict_files(
             predictor,

@@ -11,7 +11,6 @@ from typing import Any
 
 from signloom.data.manifest import Record, clip_id
 from signloom.errors import InputError
-from signloom.media.limits import SENSOR_SUFFIXES
 from signloom.sources.spelling import Finder, nfc
 
 VIDEO_SUFFIXES = frozenset(
@@ -276,8 +275,10 @@ def as_bool(value: bool | str, option: str) -> bool:
     raise InputError(f"option '{option}' is '{value}'; wanted yes or no")
 
 
-def collect_files(arguments: Sequence[str]) -> list[Path]:
+def collect_files(arguments: Sequence[str], tables: frozenset[str] = frozenset()) -> list[Path]:
     """The files that ``predict`` was asked for: files as they are, folders searched for clips, globs expanded.
+
+    A folder without any video or ``.pose`` is searched for files that end in one of ``tables``.
 
     Raises InputError naming the argument that matches nothing.
     """
@@ -289,7 +290,7 @@ def collect_files(arguments: Sequence[str]) -> list[Path]:
         if path.is_dir():
             there = sorted(p for p in path.rglob("*") if not p.name.startswith("."))
             some = [p for p in there if p.suffix.lower() in MEDIA_SUFFIXES]
-            some = some or [p for p in there if p.suffix.lower() in SENSOR_SUFFIXES]
+            some = some or [p for p in there if p.suffix.lower() in tables]
         elif path.exists() or path.is_symlink():
             some = [path]
         elif (spelled := Finder(Path()).find(argument)) is not None:

@@ -104,7 +104,7 @@ def test_parts_of_a_clip_vote_and_a_window_has_none(monkeypatch):
 
 
 def test_scores_come_in_order_from_as_many_batches_as_it_takes():
-    n = predict._OTHER_BATCH + 3
+    n = predict.SCORING_BATCH + 3
     model, clips = light(), videos(n, streams=("frames",))
     together = score(model, clips)
     assert together.shape == (n, 2)
