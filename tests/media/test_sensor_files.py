@@ -12,10 +12,10 @@ import scipy.io
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from signloom.data.signal import UNITS, Channel
+from signloom.data.signal import Channel
 from signloom.errors import InputError, MediaError
 from signloom.media import HeldFile, Limits
-from signloom.media.sensor_columns import KEPT, column_of
+from signloom.media.sensor_columns import column_of
 from signloom.media.sensor_files import describe_sensor, looks_like_sensor, read_sensor_file
 
 SIX = tuple(f"{q}_{a}_{u}" for q, u in (("acceleration", "g"), ("rotation", "dps")) for a in "xyz")
@@ -252,10 +252,6 @@ def test_names_of_time(name, unit):
     found = column_of(name)
     assert found is not None
     assert (found.quantity, found.unit) == ("time", unit)
-
-
-def test_units_agree_with_those_of_signals():
-    assert KEPT == UNITS
 
 
 def test_what_is_not_known_is_told_and_not_read():

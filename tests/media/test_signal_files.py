@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signloom.data.signal import UNITS, Signal
+from signloom.data.signal import Signal
 from signloom.data.signal_files import read_signal, write_signal
 from signloom.errors import InputError, MediaError
 from signloom.media import HeldFile, Limits
+from signloom.media.sensor_columns import KEPT
 
 CHANNELS = ("right_wrist_acceleration_x_g", "emg_0_raw")
 
@@ -37,7 +38,7 @@ def reason(path, **how):
     seed=st.integers(0, 9),
 )
 def test_what_is_written_is_read(tmp_path_factory, n, rate, start, places, seed):
-    channels = tuple(f"{place}{q}_z_{unit}" for place in places for q, unit in UNITS.items())
+    channels = tuple(f"{place}{q}_z_{unit}" for place in places for q, unit in KEPT.items())
     values = np.random.default_rng(seed).normal(0, 1e3, (n, len(channels))).astype(np.float32)
     path = tmp_path_factory.mktemp("s") / "a.npz"
     write_signal(path, Signal(values, rate, channels, start))

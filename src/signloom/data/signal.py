@@ -8,16 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from signloom.errors import InputError
-
-UNITS = {
-    "acceleration": "g",
-    "rotation": "dps",
-    "orientation": "deg",
-    "magnetic": "ut",
-    "emg": "raw",
-    "other": "raw",
-}
-"""What is measured, and the unit it is kept in: multiples of gravity, degrees per second, degrees, microtesla."""
+from signloom.media.sensor_columns import KEPT
 
 
 @dataclass(frozen=True)
@@ -36,9 +27,9 @@ class Channel:
     def parse(cls, name: str) -> Channel:
         """``"right_wrist_acceleration_x_g"`` in parts. Raises InputError for a name of another form."""
         parts = name.split("_")
-        if len(parts) < 3 or parts[-3] not in UNITS:
+        if len(parts) < 3 or parts[-3] not in KEPT:
             raise InputError(
-                f"channel '{name}': wanted PLACE_QUANTITY_AXIS_UNIT with a quantity of {', '.join(UNITS)}, "
+                f"channel '{name}': wanted PLACE_QUANTITY_AXIS_UNIT with a quantity of {', '.join(KEPT)}, "
                 "e.g. right_wrist_acceleration_x_g"
             )
         return cls("_".join(parts[:-3]), *parts[-3:])

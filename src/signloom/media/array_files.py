@@ -33,6 +33,7 @@ def read_npz(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> d
                     m.filename.removesuffix(".npy"): _array(path, archive.read(m), f"array '{m.filename}': ")
                     for m in members
                 }
+        # NotImplementedError: a compression that zipfile does not know; RuntimeError: an encrypted file.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             file.seek(0)
             started = file.read(4) == b"PK\x03\x04"

@@ -20,7 +20,7 @@ KEPT = {
     "emg": "raw",
     "other": "raw",
 }
-"""The unit each quantity is kept in."""
+"""What is measured, and the unit it is kept in: multiples of gravity, degrees per second, degrees, microtesla."""
 
 # By the unit's letters and digits, lower case: m/s² is ms2, °/s degs, µs us.
 FACTORS: dict[str, dict[str, float]] = {

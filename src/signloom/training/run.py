@@ -104,8 +104,8 @@ def train_run(
         result = trainer.fit()
         best = task.finish(kept(result.best, result.metrics), data)
         if first:
+            task.preview(best, data, out)  # before run.json, which says that all is whole
             _finish(best, result, out, run_hash, seed)
-            task.preview(best, data, out)
         return best
 
 
