@@ -92,3 +92,21 @@ def test_killed_between_the_checkpoint_and_the_end_it_ends_the_same(pose_corpus,
     assert figures(run) == figures(whole)
     for name in SAME:
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_no_run_is_whole_before_its_preview(painting_corpus, tmp_path, monkeypatch, signloom):
+    from signloom.tasks.paint import task
+
+    length = ("--steps", 2, "--batch-size", 2, "--set", "inputs.size_px=64", "model.widths=[8,8,8,8]")
+    words = ("train", painting_corpus.root, "--recipe", "paint", "--out", tmp_path / "run", *length)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "write_preview", killed)
+        assert signloom(*words)[0] == 130
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert signloom(*words)[0] == 0
+    assert (tmp_path / "run" / "run.json").exists()
+    assert (tmp_path / "run" / "preview.mp4").exists()

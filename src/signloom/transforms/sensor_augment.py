@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from signloom.transforms.time_warp import warped_instants
+
 if TYPE_CHECKING:
     from signloom.transforms.sensor_input import SensorInput, Worn
 
@@ -96,12 +98,7 @@ class SensorAugment:
         """A little cut off both ends and the time axis bent: early part faster and late part slower, or the reverse."""
         b, c, t = x_BCT.shape
         last = (mask_BT.sum(1, keepdim=True) - 1).clamp(min=0)
-        start = (uniform(b, 1) * 0.5 + 0.5) * self.trim
-        stop = 1 - (uniform(b, 1) * 0.5 + 0.5) * self.trim
-        u = torch.arange(t)[None] / last.clamp(min=1)
-        u = u + uniform(b, 1) * self.speed * torch.sin(math.pi * u) / math.pi
-        u = u + uniform(b, 1) * self.speed * torch.sin(2 * math.pi * u) / (2 * math.pi)
-        where = (start + u.clamp(0, 1) * (stop - start)) * last
+        where = warped_instants(torch.arange(t)[None] / last.clamp(min=1), self.trim, self.speed, uniform) * last
         before = where.floor().long()
         after = torch.minimum(before + 1, last)
         share = (where - before)[:, None]

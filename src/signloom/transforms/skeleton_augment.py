@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from signloom.media.skeleton_files import KINECT_PARENTS, KINECT_POINTS, OTHER_SIDE
+from signloom.transforms.time_warp import warped_instants
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,8 @@ class SkeletonAugment:
     def _warp_time(self, x: Tensor, uniform) -> Tensor:
         """Cut a little off both ends and bend the time axis: early part faster and late part slower, or the reverse."""
         b, t = x.shape[:2]
-        start = (uniform(b, 1) * 0.5 + 0.5) * self.trim
-        stop = 1 - (uniform(b, 1) * 0.5 + 0.5) * self.trim
-        u = torch.linspace(0, 1, t)[None].repeat(b, 1)
-        u = u + uniform(b, 1) * self.speed * torch.sin(math.pi * u) / math.pi
-        u = u + uniform(b, 1) * self.speed * torch.sin(2 * math.pi * u) / (2 * math.pi)
-        where = ((start + u.clamp(0, 1) * (stop - start)) * (t - 1)).clamp(0, t - 1)
+        even = torch.linspace(0, 1, t)[None].repeat(b, 1)
+        where = (warped_instants(even, self.trim, self.speed, uniform) * (t - 1)).clamp(0, t - 1)
         before = where.floor().long()
         after = (before + 1).clamp(max=t - 1)
         share = (where - before)[..., None, None]
