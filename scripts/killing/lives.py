@@ -151,9 +151,10 @@ def _dead(
     wrong = []
     if code is None:
         wrong.append(f"it did not die of {sign.name}")
-    if sign is signal.SIGINT and code not in (130, 0, -signal.SIGINT):
+    pythons_own = code == -signal.SIGINT or "Fatal Python error: init" in said  # before there was any of signloom
+    if sign is signal.SIGINT and code not in (130, 0) and not pythons_own:
         wrong.append(f"exit code {code} after Ctrl-C: {said.strip()[-200:]}")
-    if sign is signal.SIGINT and "Traceback" in said and code != -signal.SIGINT:
+    if sign is signal.SIGINT and "Traceback" in said and not pythons_own:
         wrong.append(f"a traceback after Ctrl-C: {said.strip()[-200:]}")
     there = outputs(out, scene) if out.exists() else {}
     if scene.whole in there and different(there, reference.outputs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 
 import signloom
 from signloom.cli import main as cli
-from signloom.errors import SignloomError
+from signloom.errors import InputError, SignloomError
 
 HEAVY = ("torch", "cv2", "av", "mediapipe", "numpy", "scipy", "pose_format", "accelerate", "rich", "tensorboard")
 
@@ -94,6 +95,23 @@ def test_a_stop_by_the_user_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("signloom.data.manifest.read_manifest", stop)
     assert call("train", str(tmp_path), "--out", str(tmp_path / "run")) == 130
     assert "run the same command again to go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("Error importing numpy"), InputError("numpy is missing"), OSError(5, "no")]
+)
+def test_a_stop_that_a_library_turns_into_an_error_is_a_stop(monkeypatch, capsys, tmp_path, error):
+    def stop(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise error from None
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("signloom.data.manifest.read_manifest", stop)
+    assert call("train", str(tmp_path), "--out", str(tmp_path / "run")) == 130
+    assert capsys.readouterr().err == "stopped; run the same command again to go on\n"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_every_error_class_has_an_exit_code_that_is_documented():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -56,10 +57,28 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    with _interrupts_counted() as interrupts:
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except BrokenPipeError:  # `signloom … | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except KeyboardInterrupt:
+            return _stopped()
+        except Exception as error:
+            if interrupts:  # a library may turn Ctrl-C into an error of its own, as numpy does while it is imported
+                return _stopped()
+            told = _told(error)
+            if told is None:
+                raise
+            say(f"error: {told}", file=sys.stderr)
+            return told.exit_code
+
+
+def _run(arguments: list[str]) -> int:
     # Threads that wait for each other sleep. By default they spin, which on a busy machine takes the time from the very
     # thread they wait for. Read by OpenMP when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in arguments if not a.startswith("-")), None)
     parser = _Parser(
         prog="signloom",
@@ -77,25 +96,17 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that are not UTF-8, terminals that are not
-    try:
-        options = parser.parse_args(arguments)
-        with warnings.catch_warnings(), _faults_told_once():
-            _print_as_notes()
-            code = module.run(options)
-        sys.stdout.flush()  # here, where it can still be told that nobody reads it or that the disk is full
-        return code
-    except BrokenPipeError:  # `signloom … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except (SignloomError, OSError, MemoryError, RuntimeError) as error:
-        told = _told(error)
-        if told is None:
-            raise
-        say(f"error: {told}", file=sys.stderr)
-        return told.exit_code
+    options = parser.parse_args(arguments)
+    with warnings.catch_warnings(), _faults_told_once():
+        _print_as_notes()
+        code = module.run(options)
+    sys.stdout.flush()  # here, where it can still be told that nobody reads it or that the disk is full
+    return code
+
+
+def _stopped() -> int:
+    print("stopped; run the same command again to go on", file=sys.stderr)
+    return 130
 
 
 def _told(error: Exception) -> SignloomError | None:
@@ -115,6 +126,26 @@ def _told(error: Exception) -> SignloomError | None:
             "(--batch-size), smaller pictures or fewer --workers"
         )
     return None
+
+
+@contextmanager
+def _interrupts_counted() -> Iterator[list[int]]:
+    """A list that gets an entry with each Ctrl-C; it raises KeyboardInterrupt as ever."""
+    interrupts: list[int] = []
+    as_ever = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(number, frame) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = as_ever is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield interrupts
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, as_ever)
 
 
 @contextmanager
