@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=whole(1), default=16, help="how many clips to use (default: 16)")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="which groups to measure")
     parser.add_argument("--quick", action="store_true", help="two small clips, once; the figures mean nothing")
+    parser.add_argument(
+        "--peer-python",
+        type=Path,
+        metavar="PYTHON",
+        help="a Python that has tsai, for the group sensors (default: the one that runs this)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, the machine and the date")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="write a bar chart")
 
@@ -49,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             n_clips=args.clips,
             repeats=args.repeats,
             quick=args.quick,
+            peer_python=args.peer_python,
         )
     result = figures.as_dict()
     _print(result)

@@ -23,6 +23,7 @@ GROUPS = {
     "score": "poses:measure_scoring",
     "training": "networks:measure_video_training",
     "loading": "loading:measure_loading",
+    "sensors": "sensors:measure_sensors",
     "painting": "painting:measure_painting",
     "busy": "busy:measure_busy",
 }
@@ -56,11 +57,18 @@ class Figures:
 
 
 def measure(
-    groups: Sequence[str], scratch: Path, *, videos: Path | None, n_clips: int, repeats: int, quick: bool
+    groups: Sequence[str],
+    scratch: Path,
+    *,
+    videos: Path | None,
+    n_clips: int,
+    repeats: int,
+    quick: bool,
+    peer_python: Path | None = None,
 ) -> Figures:
     """Measure ``groups`` of :data:`GROUPS` on ``n_clips`` below ``videos`` (None: made here), in the folder scratch.
 
-    ``quick``: two small clips, once; the figures mean nothing.
+    ``quick``: two small clips, once; the figures mean nothing. ``peer_python``: see :class:`Bench`.
     """
     from datetime import UTC, datetime
 
@@ -70,7 +78,7 @@ def measure(
     repeats, n_clips = (1, 2) if quick else (repeats, n_clips)
     clips = _clips(videos, n_clips, scratch, quick=quick)
     decoded, facts = decode(clips, repeats)
-    bench = Bench(tuple(clips), facts["frames"], decoded, scratch, repeats, quick)
+    bench = Bench(tuple(clips), facts["frames"], decoded, scratch, repeats, quick, peer_python)
     measures: list[Measure] = []
     ratios: list[Mapping[str, Any]] = []
     for group in GROUPS:

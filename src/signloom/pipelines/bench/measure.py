@@ -38,7 +38,10 @@ Measured = tuple[list[Measure], list[Ratio]]
 
 @dataclass(frozen=True)
 class Bench:
-    """What a group measures on: ``clips`` with ``n_frames`` in all (``decoded`` to count them), ``repeats`` times."""
+    """What a group measures on: ``clips`` with ``n_frames`` in all (``decoded`` to count them), ``repeats`` times.
+
+    ``peer_python`` is a Python that has what signloom is compared with; None: this one.
+    """
 
     clips: tuple[Path, ...]
     n_frames: int
@@ -46,6 +49,7 @@ class Bench:
     scratch: Path
     repeats: int
     quick: bool
+    peer_python: Path | None = None
 
 
 def ratio_of(name: str, faster: Measure, slower: Measure) -> Ratio:
