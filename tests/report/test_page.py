@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from signloom.data.seen import Overlap
+from signloom.data.signal import Signal
+from signloom.data.signal_files import write_signal
 from signloom.errors import InputError
 from signloom.media import write_video
 from signloom.metrics.evaluation import evaluate_scores
@@ -192,6 +194,34 @@ def test_perfect_results_show_the_closest_calls(tmp_path, clip_file):
     assert "Closest calls" in page.text
     assert "0 of 30 clips were taken for another sign" in page.text
     assert page.all("video")
+
+
+def test_what_sensors_measured_is_drawn_beside_or_in_place_of_footage(tmp_path, clip_file):
+    names = [
+        f"right_wrist_{what}_{axis}_{unit}" for what, unit in (("acceleration", "g"), ("other", "au")) for axis in "xyz"
+    ]
+    values_TC = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    write_signal(tmp_path / "a.npz", Signal(values_TC, 50.0, tuple(names), start_s=-0.5))
+    results = results_of(list("abc"), 30, right=2.0)
+    for clip in results["clips"]:
+        clip.update(sensor=str(tmp_path / "a.npz"), video=str(clip_file) if clip["label"] == "a" else None)
+    file = write_report(results, tmp_path / "report.html")
+    page, text = read_page(file), file.read_text()
+    assert page.all("video")
+    assert text.count('class="signals"') > len(page.all("video"))
+    assert f"right wrist acceleration, ±{np.abs(values_TC[:, :3]).max():.3g} g" in text
+    assert "-0.5 s" in text
+    assert "5.5 s" in text
+    assert "No footage is recorded" not in text
+    assert str(tmp_path) not in text
+    for clip in results["clips"]:
+        clip.update(video=None)
+    assert "but what sensors on the signers measured" in write_report(results, tmp_path / "report.html").read_text()
+    assert (
+        "signals" not in write_report(results, tmp_path / "b.html", embed_clips=False).read_text().split("</style>")[1]
+    )
+    (tmp_path / "a.npz").write_bytes(b"no")
+    assert "No footage is recorded" in write_report(results, tmp_path / "c.html").read_text()
 
 
 def test_two_thousand_classes_stay_small_and_name_what_they_leave_out(tmp_path):

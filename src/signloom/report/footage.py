@@ -46,6 +46,11 @@ def footage_of(record: Record, root: Path) -> dict[str, Any]:
     return {"video": str(frames.resolve()) if frames else None, "first_frame": 0, "end_frame": None, "box_px": None}
 
 
+def sensor_of(record: Record, root: Path) -> dict[str, str]:
+    """Where the recording of a clip's sensors lies, as the entry ``sensor`` of a result; nothing where it has none."""
+    return {"sensor": str((root / record.streams["imu"]).resolve())} if "imu" in record.streams else {}
+
+
 def source_of(clip: Mapping[str, Any], clip_videos: Callable[[Mapping[str, Any]], Any] | None) -> Path | None:
     """The file a clip's footage lies in, or None where nobody knows one."""
     found = clip_videos(clip) if clip_videos else clip.get("video")

@@ -160,6 +160,12 @@ figcaption .quiet { display: block; font-size: .8rem; margin-top: .2rem; }
 .reliability .line { stroke: var(--hit); stroke-width: 1.6; fill: none; }
 .reliability .dot { fill: var(--hit); stroke: var(--paper); stroke-width: 1.5; }
 .reliability .count { fill: var(--soft); opacity: .35; }
+.signals { display: block; width: 100%; padding: .5rem .6rem 0; font-family: var(--sans); background: var(--card); }
+.signals text { fill: var(--soft); }
+.signals path { fill: none; stroke-width: 1.2; stroke: var(--ink); }
+.signals .axis0 { stroke: var(--hit); }
+.signals .axis1 { stroke: var(--miss); }
+.signals .grid { stroke: var(--rule); }
 .settings th { width: 40%; font-weight: 400; color: var(--soft); }
 footer { padding-top: 2rem; padding-bottom: 4rem; margin-top: 4rem; color: var(--soft); font-size: .88rem; }
 footer p { border-top: 1px solid var(--rule); padding-top: 1.5rem; max-width: none; }

@@ -32,6 +32,7 @@ from signloom.report.sections import (
     signs_section,
     streams_section,
 )
+from signloom.report.signals import signal_drawing
 from signloom.report.words import (
     Results,
     count,
@@ -75,7 +76,8 @@ def write_report(
     The hardest pairs of signs are shown with up to ``max_clips`` small copies of their footage, in so far as the page
     stays below ``max_bytes``; ``embed_clips=False`` leaves all footage out. A clip's footage is read from its
     ``video`` entry (with ``first_frame``, ``end_frame``, ``box_px``), or from what ``clip_videos(clip)`` returns: a
-    path, or None. Footage that is missing or broken leaves a remark in its place.
+    path, or None; what its sensors measured is drawn from its ``sensor`` entry. Footage that is missing or broken
+    leaves a remark in its place.
 
     The page names signers and clips as the results do; the corpus' place on disk and the clips' paths stay out of it.
     Raises InputError when even without footage the page would not fit into ``max_bytes``.
@@ -261,6 +263,8 @@ def _pairs_section(results: Results, clip_videos: ClipVideos | None, max_clips: 
     else:
         intro = "A missed clip, and beside it recognised clips of both signs, by the same signer where there are any."
     privacy, slow = "This report holds no footage.", ""
+    if embedded is not None and any(c and c.get("sensor") for p in pairs for c in (p.missed, p.right, p.other)):
+        privacy = "This report holds no footage, but what sensors on the signers measured."
     if n_shown:
         privacy = (
             f"This page holds footage of the people who signed ({count(n_shown, 'clip')}). Pass it on only as far as "
@@ -321,6 +325,7 @@ def _figure(
             f"<figcaption>{caption}</figcaption></figure>"
         )
     small = SmallClip() if embedded is None else embedded.get(str(clip["id"]), SmallClip(message="Left out."))
+    drawing = "" if embedded is None else signal_drawing(clip)
     if small.data:
         about = f"{clip['label']}, signed by {clip.get('signer') or 'a signer'}, recognised as {clip['predicted']}"
         picture = (
@@ -328,12 +333,12 @@ def _figure(
             f'src="data:video/mp4;base64,{base64.b64encode(small.data).decode()}"></video>'
         )
     else:
-        picture = f'<div class="no-clip">{text_of(small.message)}</div>' if small.message else ""
+        picture = f'<div class="no-clip">{text_of(small.message)}</div>' if small.message and not drawing else ""
     signer = f"{name_of(clip['signer'])} · " if clip.get("signer") is not None else ""
     cut = f" · the first {small.cut_to_s:g} s" if small.cut_to_s else ""
     return (
-        f'<figure{kind}>{picture}<figcaption>{caption}<span class="quiet">{signer}{name_of(clip["id"])}{cut}</span>'
-        "</figcaption></figure>"
+        f"<figure{kind}>{picture}{drawing}<figcaption>{caption}"
+        f'<span class="quiet">{signer}{name_of(clip["id"])}{cut}</span></figcaption></figure>'
     )
 
 

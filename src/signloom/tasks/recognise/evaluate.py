@@ -21,7 +21,7 @@ from signloom.metrics.classification import softmax
 from signloom.metrics.evaluation import evaluate_scores
 from signloom.metrics.features import feature_match
 from signloom.metrics.intervals import paired_difference, share_interval, signer_groups
-from signloom.report.footage import footage_of
+from signloom.report.footage import footage_of, sensor_of
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.training.checkpoint import Checkpoint, refuse_overlap, seen_by
 from signloom.training.task import Evaluation
@@ -226,6 +226,8 @@ def results_of(
     )
     by_id = {r.id: r for r in records}
     clips = [{**clip, **footage_of(by_id[clip["id"]], manifest.root)} for clip in measured["clips"]]
+    if "imu" in checkpoint.streams:
+        clips = [{**clip, **sensor_of(by_id[clip["id"]], manifest.root)} for clip in clips]
     corpus = describe_corpus(manifest)
     return {
         "kind": "evaluation",
