@@ -166,8 +166,7 @@ def test_a_run_of_another_kind_of_network_is_refused(pose_corpus, split_file, fi
 def test_a_run_that_learnt_from_clips_to_be_tested_is_refused(pose_corpus, smaller, first, tmp_path, signloom):
     code, _, err = signloom("train", smaller, "--split", "random", "--out", tmp_path / "a", "--from", first, *QUICK)
     assert code == 1
-    assert "was trained on another split of this corpus" in err
-    assert f"--split {first}/split.json" in err
+    assert "clips that this run is to be tested on, e.g. '" in err
     code, _, err = signloom("train", pose_corpus, "--split", "random", "--out", tmp_path / "b", "--from", first, *QUICK)
     assert code == 1
     assert "clips that this run is to be tested on, e.g. '" in err

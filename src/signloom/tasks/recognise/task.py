@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from signloom.data.corpus import Corpus
-from signloom.data.splits import read_split
 from signloom.errors import InputError, LeakError, MissingExtraError
 from signloom.metrics.classification import fit_temperature, row_blocks
 from signloom.models import ARCHITECTURES, build
@@ -87,7 +86,6 @@ class Recognise:
         teacher = start = None
         if self.given.start is not None:
             start = load_checkpoint(self.given.start)
-            _refuse_known_clips(self.given.start, start, corpus)
         if self.given.teacher is not None:
             teacher = _teacher(self.given.teacher, corpus, self.recipe)
         elif self.recipe.loss in TAUGHT:
@@ -358,25 +356,6 @@ def _load_weights(recipe: Recipe, modules: dict[str, Module], weights: Path, n_c
     from signloom.data.weights import load_reference
 
     load_reference(modules["model"], weights, head="drop")
-
-
-def _refuse_known_clips(folder: Path, known: Checkpoint, corpus: Corpus) -> None:
-    """Raise LeakError where a run that is gone on from has learnt from clips that are to be tested now."""
-    if known.corpus.get("hash") == corpus.about().get("hash") and known.split.get("hash") != corpus.split_hash:
-        raise LeakError(
-            f"--from '{folder}' was trained on another split of this corpus (hash {known.split.get('hash')}, this "
-            f"run's is {corpus.split_hash}): it may know this run's test clips. Train both on the same split "
-            f"(--split {folder}/split.json)"
-        )
-    file = folder / "split.json"
-    if file.exists():
-        learnt = {clip for clip, split in read_split(file).assignment.items() if split in ("train", "val")}
-        both = sorted(learnt & {clip.id for clip in corpus.clips("test")})
-        if both:
-            raise LeakError(
-                f"--from '{folder}' has learnt from {len(both)} clips that this run is to be tested on, e.g. "
-                f"'{both[0]}'. Give --split a file in which they are no test clips"
-            )
 
 
 def _go_on_from(model: Any, folder: Path, labels: tuple[str, ...], recipe: Recipe) -> None:
