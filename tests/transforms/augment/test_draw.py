@@ -91,7 +91,7 @@ def test_a_box_holds_its_joint_through_any_chain(chain, seed):
 @pytest.mark.parametrize("name", MOVING)
 def test_flow_vectors_go_along(name):
     """A vector at the joint is the joint's own step, before and after."""
-    frames, joints = clip()
+    _, joints = clip()
     step = np.diff(joints.xy_TJC[:, INDEX["right_wrist"]], axis=0, prepend=joints.xy_TJC[:1, INDEX["right_wrist"]])
     flow = np.tile(step[:, None, None], (1, SIZE[1], SIZE[0], 1)).astype(np.float32)
     draw = Policy("one", ({"do": name, "chance": 1.0},)).draw(3, facts())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -217,7 +217,7 @@ class _Dressed:
 
 @dataclass(frozen=True)
 class _Faceless:
-    """The face covered by one colour, and its points lost."""
+    """The face covered by one colour, but for hands before it, and its points lost."""
 
     margin: float
     needs: ClassVar[tuple[str, ...]] = ("points",)
@@ -230,14 +230,18 @@ class _Faceless:
         if place is None:
             return frame
         (x, y), (wide, high) = place
-        changed = frame.copy()
         grow = 1 + self.margin
-        cv2.ellipse(changed, ((float(x), float(y)), (float(wide * grow), float(high * grow)), 0.0), (128, 128, 128), -1)
+        cover = np.zeros(frame.shape[:2], np.uint8)
+        cv2.ellipse(cover, ((float(x), float(y)), (float(wide * grow), float(high * grow)), 0.0), (255,), -1)
+        for hand in scene.points.layout.hands:  # one before the face is still seen
+            found = hand[scene.points.here_TP[number, hand]]
+            if len(found) > 2:
+                cv2.fillConvexPoly(cover, cv2.convexHull(_whole(scene.points.xy_TPC[number, found])), (0,))
+        changed = frame.copy()
+        changed[cover > 0] = 128
         return changed
 
     def fault(self, points: Points) -> Points:
-        from dataclasses import replace
-
         sure = points.sure_TP.copy()
         sure[:, points.layout.face] = 0
         return replace(points, sure_TP=sure)
