@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from signloom.cli.options import above, between, or_help, whole
+from signloom.cli.options import above, between, or_help, policies, whole
 from signloom.cli.say import say
 from signloom.runtime.text import json_line
 
@@ -32,7 +32,7 @@ exit code is then 3."""
     parser.add_argument("--out", type=Path, help="the corpus folder to write")
     parser.add_argument(
         "--policy",
-        type=or_help(_policies),
+        type=or_help(policies),
         default="signing",
         metavar="NAME|FILE",
         help="what is done: a name or a TOML file; `--policy help` lists what there is (default: signing)",
@@ -59,12 +59,6 @@ exit code is then 3."""
     parser.add_argument("--timeout-s", type=above(), default=600, help="give up on a clip after this long")
     parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: 'auto', 'local' or an address")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
-
-
-def _policies() -> str:
-    from signloom.transforms.augment.policy import describe_policies
-
-    return describe_policies()
 
 
 def run(args: argparse.Namespace) -> int:

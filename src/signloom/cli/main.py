@@ -32,6 +32,7 @@ VERBS = {
     "train": "train a recogniser, or a generator that paints a signer, on a prepared corpus",
     "evaluate": "measure a run on a split, with intervals and an HTML report; compare or fuse several",
     "crossval": "leave-one-signer-out or k-fold: train and measure once per fold and seed",
+    "ablate": "which way of growing a corpus helps: arms on the same folds and seeds, with intervals",
     "predict": "name the sign in raw video files",
     "generate": "paint a signer from poses: .pose files or source video in, video out",
     "export": "write a model as an ONNX file, for other runtimes, phones and browsers",
