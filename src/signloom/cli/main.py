@@ -31,6 +31,8 @@ VERBS = {
     "evaluate": "measure a run on a split, with intervals and an HTML report; compare or fuse several",
     "crossval": "leave-one-signer-out or k-fold: train and measure once per fold and seed",
     "predict": "name the sign in raw video files",
+    "teach": "show a trained recogniser a new sign, in a few clips",
+    "live": "name signs in front of a camera, as they are made",
     "generate": "paint a signer from poses: .pose files or source video in, video out",
     "export": "write a model as an ONNX file, for other runtimes, phones and browsers",
     "info": "what a run or corpus is, what it was made of, how good it is, and what it needs",

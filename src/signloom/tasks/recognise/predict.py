@@ -203,19 +203,28 @@ class RecogniserSession:
         from signloom.streams.runner import Runner
 
         self.recogniser, self.fps = recogniser, fps
+        self.latest: dict[str, Any] = {}
+        """The newest sample of each stream that is made as frames come."""
         self.runner: Runner = Runner(recogniser.streams, ClipInfo("session", fps or recogniser.fps))
 
     def push(self, time_s: float, samples: Mapping[str, Any]) -> Sequence[Prediction]:
-        self.runner.push(time_s, samples)
+        for name, made in self.runner.push(time_s, samples).items():
+            if made:
+                self.latest[name] = made[-1].sample
         return ()
 
     def close(self) -> Sequence[Prediction]:
-        """Raises MediaError where nothing was pushed. Warns where frames came at another rate than was said."""
+        """Raises MediaError where nothing was pushed, or nobody was found in it. Warns where frames came at another
+        rate than was said."""
         self._settle_rate()
         samples = self.runner.close()
         info = self.runner.info
         if not samples:
             raise MediaError(f"clip '{info.id}' has no frame: nothing was pushed", "no-frames")
+        if set(samples) == {"pose"} and not samples["pose"].present_TJ.any():
+            raise MediaError(
+                f"clip '{info.id}': no person was found in any of {len(samples['pose'])} frames", "no-signer"
+            )
         return (self.recogniser(HeldClip(info.id, samples, info.fps)),)
 
     def _settle_rate(self) -> None:

@@ -22,9 +22,9 @@ DIMENSIONS = 48
 """How many directions of the features are kept at most: those in which the training clips scatter most."""
 SHRINKAGE = 0.2
 """How far the scatter within signs is drawn towards the same in every direction."""
-LEAST_SPREAD = 0.5
-"""The spread of signs' means at least, as a share of what it is on average: signs not met yet differ in directions in
-which those of training do not."""
+LEAST_SPREAD = 0.05
+"""The spread of signs' means at least, as a share of what it is on average in the K - 1 directions in which the means
+of K signs differ: signs not met yet differ in others as well."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,15 @@ class Prototypes:
         """How much likelier a clip is of another sign than of the one it fits best, (N,): a logarithm."""
         return self.log_likelihood_of_another(places_NE) - self.log_likelihood(places_NE).max(axis=1)
 
-    def with_sign(self, places_NE: np.ndarray) -> Prototypes:
-        """The same with one sign more, the last: that of the clips at ``places_NE``."""
-        return replace(
-            self,
-            means_KE=np.concatenate([self.means_KE, places_NE.mean(axis=0, keepdims=True)]),
-            count_K=np.append(self.count_K, len(places_NE)),
-        )
+    def with_sign(self, places_NE: np.ndarray, row: int | None = None) -> Prototypes:
+        """The same with one sign more, the last: that of the clips at ``places_NE``; or with these added to ``row``."""
+        if row is None:
+            means_KE = np.concatenate([self.means_KE, places_NE.mean(axis=0, keepdims=True)])
+            return replace(self, means_KE=means_KE, count_K=np.append(self.count_K, len(places_NE)))
+        means_KE, count_K = self.means_KE.copy(), self.count_K.copy()
+        count_K[row] += len(places_NE)
+        means_KE[row] += (places_NE - means_KE[row]).sum(axis=0) / count_K[row]
+        return replace(self, means_KE=means_KE, count_K=count_K)
 
     def only(self, rows: Sequence[int]) -> Prototypes:
         """The same with the signs at ``rows`` alone."""
@@ -120,7 +122,8 @@ def fit_prototypes(features_NF: np.ndarray, y_N: np.ndarray, n_signs: int) -> Pr
     # Of means that are known from few clips, a part of their scatter is that of the clips.
     between_PP = means_KP.T @ means_KP / max(1, n_signs - 1) - np.eye(n) * (1 / count_K).mean()
     spread_P, turn_PP = np.linalg.eigh(between_PP)
-    spread_P = np.maximum(spread_P, LEAST_SPREAD * max(float(np.maximum(spread_P, 0).mean()), 1e-3))
+    usual = float(np.maximum(spread_P[-max(1, n_signs - 1) :], 0).mean())  # they are in ascending order
+    spread_P = np.maximum(spread_P, LEAST_SPREAD * max(usual, 1e-3))
     return Prototypes(centre_F, axes_FP @ white_PP @ turn_PP, spread_P, means_KP @ turn_PP, count_K.astype(np.float64))
 
 
