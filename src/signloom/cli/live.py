@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.errors import InputError
     from signloom.media.camera import FilmedFile, Webcam
     from signloom.runtime.machine import check_out
+    from signloom.runtime.quiet import native_messages_dropped
     from signloom.tasks import load_predictor
 
     if args.model is None:
@@ -97,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
                 row["kept"] = str(keeper.add(event.frames, event.as_json()))
             say(json_line(row) if args.no_window else _line(row), flush=True)
 
-        done = run_live(machine, source, tell, show=show, keys=keys)
+        with native_messages_dropped():
+            done = run_live(machine, source, tell, show=show, keys=keys)
     finally:
         source.close()
     if args.no_window:

@@ -33,6 +33,7 @@ VERBS = {
     "predict": "name the sign in raw video files",
     "teach": "show a trained recogniser a new sign, in a few clips",
     "live": "name signs in front of a camera, as they are made",
+    "annotate": "find and name the signs in long recordings: for ELAN, captions, tables",
     "generate": "paint a signer from poses: .pose files or source video in, video out",
     "export": "write a model as an ONNX file, for other runtimes, phones and browsers",
     "info": "what a run or corpus is, what it was made of, how good it is, and what it needs",
