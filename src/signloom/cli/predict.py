@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from signloom.cli.options import above, whole
 from signloom.cli.say import say
 from signloom.runtime.text import json_line, plain
+
+BLOCK = 16
+"""So many files a process are answered before the answers are written."""
+NOT_TOLD = (
+    "this model cannot tell that a clip is none of its signs: it was trained without 20 validation clips that it "
+    "recognises, or by an earlier signloom. Every clip gets one of its labels; train it again for an unknown score"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom predict runs/a new_videos/ --cache poses/    keep the poses, so that a second call is instant
   signloom predict runs/imu take1.csv --option rate_hz=50                   what a sensor measured
 
-With --json, one JSON object per file: {"file", "label", "confidence", "top": [[label, probability], …]}, or
-{"file", "error", "reason"} for a file that cannot be read (exit code 3)."""
+  signloom predict runs/a archive/ --out answers.csv        written as it goes; the same command goes on after a stop
+
+With --json, one JSON object per file: {"file", "label", "confidence", "unknown", "none_of_these", "top": [[label,
+probability], …]}, or {"file", "error", "reason"} for a file that cannot be read (exit code 3). "unknown", from 0 to 1,
+says how sure the model is that this is none of its signs; above .5 it says so. null: a model that cannot tell.
+
+--out writes the same as JSON lines (.jsonl) or as a table (.csv), 16 files a process at a time, each with a stamp of
+file, model and options: what is answered is not done again, unless it has changed or failed."""
     parser.add_argument(
         "run", type=Path, help="a run folder made by `signloom train`, or a fusion saved by `evaluate --fuse`"
     )
@@ -38,66 +53,103 @@ With --json, one JSON object per file: {"file", "label", "confidence", "top": [[
     parser.add_argument(
         "--timeout-s", type=above(), default=600, help="give up on a clip after this long (default: 600)"
     )
+    parser.add_argument("--out", type=Path, help="write the answers to this .csv or .jsonl file, and go on with it")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(args: argparse.Namespace) -> int:
     import tempfile
 
-    import numpy as np
-
-    from signloom.data.manifest import manifest_of_files
     from signloom.errors import InputError
     from signloom.media.limits import SENSOR_SUFFIXES
-    from signloom.pipelines.predict import predict_files, tables_of
+    from signloom.pipelines.answers import check_answers
     from signloom.runtime.workers import default_workers
     from signloom.sources import parse_options
     from signloom.sources.listing import collect_files
     from signloom.sources.sensors import sensor_options
-    from signloom.streams.pose_cleaning import pose_notes
-    from signloom.streams.sensor_notes import sensor_notes
     from signloom.tasks import load_predictor
 
+    if args.out is not None:
+        if args.json:
+            raise InputError("--json prints the answers and --out writes them; give one of them")
+        check_answers(args.out)
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
         raise InputError(
             f"'{args.run}' is a generator, which names no signs. Use: signloom generate {args.run} …; or give a run "
             "of a recogniser"
         )
+    if not getattr(predictor, "tells_unknown", False):
+        say(f"note: {NOT_TOLD}", file=sys.stderr)
     paths = collect_files(args.videos, SENSOR_SUFFIXES if "imu" in predictor.needs else frozenset({".mat"}))
+    workers = min(default_workers(), len(paths)) if args.workers is None else args.workers
     with tempfile.TemporaryDirectory(prefix="signloom-") as scratch:
-        scores, outcomes = predict_files(
-            predictor,
-            paths,
-            args.cache or Path(scratch),
-            workers=min(default_workers(), len(paths)) if args.workers is None else args.workers,
-            timeout_s=args.timeout_s,
-            quiet=args.json or len(paths) == 1,
-            sensor=sensor_options(**parse_options(args.option)),
-        )
-    for note in pose_notes({o.id: (o.value or {}).get("extra", {}).get("pose_found", {}) for o in outcomes}):
-        say(f"note: {note}", file=sys.stderr)
-    for note in sensor_notes({o.id: (o.value or {}).get("extra", {}).get("imu_found", {}) for o in outcomes}):
-        say(f"note: {note}", file=sys.stderr)
-    rows = {}
-    if scores is not None:
-        for record, p_K in zip(scores.records, scores.probabilities_NK):
-            best = np.argsort(-p_K, kind="stable")[: args.top]
-            rows[record.id] = [[scores.labels[k], float(p_K[k])] for k in best]
-    failed = {o.id: o for o in outcomes if not o.ok}
-    for path, record in zip(paths, manifest_of_files(paths, tables_of(predictor))):
-        if record.id in rows:
-            top = rows[record.id]
-            if args.json:
-                row = {"file": str(path), "label": top[0][0], "confidence": top[0][1], "top": top}
-                say(json_line(row))
-            else:
-                say(f"{plain(str(path))}: " + ", ".join(f"{label} {100 * p:.1f} %" for label, p in top))
+        how = {
+            "workers": workers,
+            "timeout_s": args.timeout_s,
+            "sensor": sensor_options(**parse_options(args.option)),
+            "top": args.top,
+        }
+        cache = args.cache or Path(scratch)
+        if args.out is not None:
+            return _write(args, predictor, paths, cache, how)
+        return _print(args, predictor, paths, cache, how)
+
+
+def _print(args: argparse.Namespace, predictor: Any, paths: list[Path], cache: Path, how: dict[str, Any]) -> int:
+    from signloom.pipelines.predict import answer_rows
+
+    rows, outcomes = answer_rows(predictor, paths, cache, quiet=args.json or len(paths) == 1, **how)
+    _say_notes(outcomes)
+    for row in rows:
+        if args.json:
+            say(json_line(row))
+        elif "error" in row:
+            say(f"{plain(row['file'])}: not read ({row['reason']}): {row['error']}", file=sys.stderr)
         else:
-            outcome = failed[record.id]
-            if args.json:
-                row = {"file": str(path), "error": outcome.message, "reason": outcome.reason}
-                say(json_line(row))
-            else:
-                say(f"{plain(str(path))}: not read ({outcome.reason}): {outcome.message}", file=sys.stderr)
-    return (1 if len(failed) == len(paths) else 3) if failed else 0
+            top = ", ".join(f"{label} {100 * p:.1f} %" for label, p in row["top"])
+            none = f"none of these ({100 * row['unknown']:.0f} % unknown); nearest: " if row["none_of_these"] else ""
+            say(f"{plain(row['file'])}: {none}{top}")
+    return _code(rows)
+
+
+def _write(args: argparse.Namespace, predictor: Any, paths: list[Path], cache: Path, how: dict[str, Any]) -> int:
+    from signloom.pipelines.answers import write_answers
+    from signloom.pipelines.predict import answer_rows, identity_of
+    from signloom.runtime.progress import Progress
+
+    def answer(block: Sequence[Path]) -> list[dict[str, Any]]:
+        rows, outcomes = answer_rows(predictor, block, cache, quiet=True, **how)
+        _say_notes(outcomes)
+        return rows
+
+    settings = {"model": identity_of(predictor), "option": sorted(args.option)}
+    with Progress("predict", len(paths)) as progress:
+
+        def tell(rows: Sequence[dict[str, Any]]) -> None:
+            for row in rows:
+                progress.step(failed="error" in row)
+
+        block = BLOCK * max(1, how["workers"])
+        rows = write_answers(paths, args.out, answer, settings=settings, top=args.top, block=block, on_rows=tell)
+    failed = [row for row in rows if "error" in row]
+    none = sum(str(row.get("none_of_these")).lower() == "true" for row in rows)
+    told = f", {none} of them none of the model's signs" if none else ""
+    say(f"{len(rows) - len(failed)} of {len(rows)} files answered{told}: {plain(str(args.out))}")
+    for row in failed[:10]:
+        say(f"{plain(row['file'])}: not read ({row['reason']}): {row['error']}", file=sys.stderr)
+    return _code(rows)
+
+
+def _say_notes(outcomes: Sequence[Any]) -> None:
+    from signloom.streams.pose_cleaning import pose_notes
+    from signloom.streams.sensor_notes import sensor_notes
+
+    for tell, name in ((pose_notes, "pose_found"), (sensor_notes, "imu_found")):
+        for note in tell({o.id: (o.value or {}).get("extra", {}).get(name, {}) for o in outcomes}):
+            say(f"note: {note}", file=sys.stderr)
+
+
+def _code(rows: Sequence[dict[str, Any]]) -> int:
+    failed = sum("error" in row for row in rows)
+    return (1 if failed == len(rows) else 3) if failed else 0

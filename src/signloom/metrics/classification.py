@@ -198,6 +198,23 @@ def fit_temperature(logits_NK: np.ndarray, y_N: np.ndarray, low: float = 0.05, h
     return float(math.exp(best.x))
 
 
+# Known and unknown ----------------------------------------------------------------------------------------------------
+
+
+def auroc(known_N: np.ndarray, unknown_M: np.ndarray) -> float | None:
+    """How likely an unknown clip scores higher than a known one (ties count half); None where there are none of one.
+
+    The area under the receiver operating characteristic, by ranks (Hanley & McNeil 1982).
+    """
+    from scipy.stats import rankdata
+
+    n, m = len(known_N), len(unknown_M)
+    if not n or not m:
+        return None
+    ranks = rankdata(np.concatenate([known_N, unknown_M]))
+    return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
+
+
 # Small parts ----------------------------------------------------------------------------------------------------------
 
 

@@ -146,6 +146,8 @@ def _about_run(folder: Path) -> dict[str, Any]:
         "architecture": config["architecture"],
         "parameters": config["parameters"],
         "labels": len(config["labels"]) or None,
+        "taught": {label: row["clips"] for label, row in (config.get("taught") or {}).items()},
+        "none_of_these": _tells_unknown(config) if config["labels"] else None,
         "signers": list(config["inputs"].get("signers", ())),
         "needs": {s: _made(made) for s, made in config["streams"].items()},
         "trained_on": {k: corpus.get(k) for k in ("name", "n_clips", "n_signers", "licences") if k in corpus},
@@ -162,6 +164,12 @@ def _about_run(folder: Path) -> dict[str, Any]:
         **about,
         "next": "give its `signloom train` command again to finish it" if unfinished else f"signloom {use} {folder} …",
     }
+
+
+def _tells_unknown(config: Mapping[str, Any]) -> str:
+    """What of a clip is looked at to say that it is none of the signs."""
+    figures = (config.get("open_set") or {}).get("figures") or {}
+    return f"told, by {' and '.join(figures)}" if figures else "not told"
 
 
 def _measured(folder: Path) -> dict[str, Any] | None:
@@ -185,6 +193,7 @@ WORDS = {
     "trained_on": "trained on",
     "without_licence": "without licence",
     "mb": "MB",
+    "none_of_these": "none of these",
     "rates": "frames/s",
 }
 

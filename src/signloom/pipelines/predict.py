@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from signloom.data.stream import ClipInfo, fingerprint_diff
 from signloom.errors import CheckpointError, InputError, MediaError, NothingPreparedError, SignloomError
 from signloom.media.limits import SENSOR_SUFFIXES
 from signloom.pipelines.prepare import Preparation, prepare_corpus
+from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.workers import Outcome
 from signloom.streams import streams_of
 from signloom.streams.pose import PoseStream, components_of
@@ -26,7 +27,8 @@ from signloom.streams.runner import Runner
 from signloom.tasks.recognise.evaluate import Scores, score_corpus
 from signloom.tasks.recognise.fuse import FusedRecogniser
 from signloom.tasks.recognise.predict import Recogniser
-from signloom.training.checkpoint import Checkpoint
+from signloom.training.checkpoint import Checkpoint, checkpoint_hash
+from signloom.training.task import NONE_OF_THESE
 
 
 def predict_files(
@@ -56,6 +58,39 @@ def predict_files(
         outcomes.append(own)
     best = [next((o for o in of_file if o.ok), of_file[0]) for of_file in zip(*outcomes)]
     return (predictor.combine(scored) if any(s is not None for s in scored) else None), best
+
+
+def answer_rows(
+    predictor: Recogniser | FusedRecogniser, paths: Sequence[Path], cache: Path, *, top: int = 5, **how: Any
+) -> tuple[list[dict[str, Any]], list[Outcome]]:
+    """A row for each of ``paths``, and what became of them; ``how`` as in :func:`predict_files`.
+
+    A row has ``file``, ``label``, ``confidence`` and ``top`` (pairs of a label and its probability), ``unknown`` (the
+    unknown score, None where the model has none) and ``none_of_these``; or ``file``, ``error`` and ``reason``.
+    """
+    scores, outcomes = predict_files(predictor, paths, cache, **how)
+    found = {}
+    if scores is not None:
+        unknown_N = [None] * len(scores.records) if scores.unknown_N is None else scores.unknown_N
+        for record, p_K, unknown in zip(scores.records, scores.probabilities_NK, unknown_N):
+            best = [[scores.labels[k], float(p_K[k])] for k in np.argsort(-p_K, kind="stable")[:top]]
+            found[record.id] = {
+                "label": best[0][0],
+                "confidence": best[0][1],
+                "unknown": None if unknown is None else float(unknown),
+                "none_of_these": None if unknown is None else bool(unknown > NONE_OF_THESE),
+                "top": best,
+            }
+    failed = {o.id: {"error": o.message, "reason": o.reason} for o in outcomes if not o.ok}
+    records = manifest_of_files(paths, tables_of(predictor))
+    return [{"file": str(p), **(found.get(r.id) or failed[r.id])} for p, r in zip(paths, records)], outcomes
+
+
+def identity_of(predictor: Recogniser | FusedRecogniser) -> str:
+    """Changes with what the model is: weights, settings, and what it was taught."""
+    runs = predictor.runs if isinstance(predictor, FusedRecogniser) else [predictor]
+    parts: list[Any] = [checkpoint_hash(run.checkpoint) for run in runs]
+    return fingerprint_hash(*parts, asdict(predictor.fusion) if isinstance(predictor, FusedRecogniser) else "")
 
 
 def _predict_one(

@@ -66,6 +66,12 @@ def summary_lines(results: Results) -> list[str]:
             lines.append(_line(name, metrics[key]))
     if metrics.get("ece") is not None:
         lines.append(f"  {'calibration error':<18} {percent(metrics['ece'])}")
+    open_set = results.get("open_set") or {}
+    if open_set.get("lost"):
+        lines.append(_line("called none of them", open_set["lost"], "of the clips whose sign the model knows"))
+    if open_set.get("found"):
+        note = f"of {count(open_set['n_unknown'], 'clip')} of other signs; AUROC {open_set['auroc']:.3f}"
+        lines.append(_line("called none of them", open_set["found"], note))
     for row in results.get("without") or []:
         note = f"{count(row['n_clips'], 'clip')}; {100 * row['difference']['value']:+.1f} points against all streams"
         lines.append(_line(f"without {row['stream']}", row["top1"], note))

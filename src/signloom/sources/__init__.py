@@ -47,6 +47,7 @@ SOURCES: dict[str, Source] = {
     "sensors": Source(
         "sensors", "read_sensors", "sensor recordings alone: --pattern '{signer}/{label}_{take}.csv', or one wide table"
     ),
+    "elan": Source("elan", "read_elan", "recordings with ELAN annotations (.eaf): a clip an annotation"),
     "mhad": Source("mhad", "read_mhad", "VSL, UTD-MHAD and Berkeley MHAD split lists: ,file,label"),
     "dgs_landmarks": Source("dgs_landmarks", "read_dgs_landmarks", "German signs as tables of hand landmarks"),
 }

@@ -1,16 +1,20 @@
 """A model on disk: a folder with ``model.safetensors`` and ``config.json``, all that use needs, and never a pickle.
 
-``trained_on.json`` beside them holds, in hashes, which clips it learnt from (:mod:`signloom.data.seen`).
+``trained_on.json`` beside them holds, in hashes, which clips it learnt from (:mod:`signloom.data.seen`), and
+``prototypes.safetensors`` where signs lie in the space of its features, for recognisers that tell.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import signloom
 from signloom.data.corpus import split_hash_of
@@ -27,6 +31,7 @@ from signloom.transforms import inputs_of
 
 FORMAT = "signloom-checkpoint"
 FORMAT_VERSION = 1
+PROTOTYPES_FILE = "prototypes.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Checkpoint:
     fingerprint of each stream it was trained on. Probabilities are ``softmax(logits / temperature)``, the temperature
     coming from validation. ``seen`` are the clips it learnt from, where it was just trained; of one that was loaded
     from ``folder`` they are read when :func:`seen_by` is asked for them.
+
+    ``open_set`` says when a clip is of none of the signs; empty where that was not found out. ``prototypes`` are the
+    arrays of the space of features in which it is asked, ``taught`` the signs that were added there since training, by
+    label, with what is on record of them (:mod:`signloom.tasks.recognise.open_set`).
     """
 
     task: str
@@ -51,8 +60,16 @@ class Checkpoint:
     corpus: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    open_set: Mapping[str, Any] = field(default_factory=dict)
+    prototypes: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    taught: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seen: Seen | None = field(default=None, repr=False, compare=False)
     folder: Path | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All it can answer: ``labels``, which its network tells apart, and behind them those that it was taught."""
+        return (*self.labels, *self.taught)
 
     @property
     def rates(self) -> dict[str, int]:
@@ -82,6 +99,9 @@ class Checkpoint:
             "corpus": dict(self.corpus),
             "split": dict(self.split),
             "metrics": dict(self.metrics),
+            "open_set": dict(self.open_set),
+            "prototypes": _hash_of(self.prototypes) if self.prototypes else None,
+            "taught": {label: dict(about) for label, about in self.taught.items()},
         }
 
     def check_stream(self, stream: str, fingerprint: Mapping[str, Any], where: str) -> None:
@@ -97,10 +117,14 @@ class Checkpoint:
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> Path:
     """Write ``checkpoint`` into ``folder``; the config comes last, so that its existence means it is whole."""
+    from safetensors.numpy import save_file as save_arrays
     from safetensors.torch import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if checkpoint.prototypes:
+        with atomic_write(folder / PROTOTYPES_FILE) as tmp:
+            save_arrays(dict(checkpoint.prototypes), tmp)
     tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.model.state_dict().items()}
     with atomic_write(folder / "model.safetensors") as tmp:
         save_file(tensors, tmp, metadata={"format": "pt"})
@@ -108,6 +132,32 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> P
         write_seen(seen, folder)
     write_json(folder / "config.json", checkpoint.config())
     return folder
+
+
+def _hash_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """Identifies arrays by their names, shapes and bytes."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _read_prototypes(folder: Path, expected: str | None) -> dict[str, np.ndarray]:
+    """The arrays that the config in ``folder`` tells of. Raises CheckpointError where they are not those."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if expected is None:
+        return {}
+    file = folder / PROTOTYPES_FILE
+    try:
+        arrays = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"'{file}' cannot be read: {error}. Copy the checkpoint again, whole") from error
+    if _hash_of(arrays) != expected:
+        raise CheckpointError(f"'{file}' is not what its config.json tells of; copy the checkpoint again, whole")
+    return arrays
 
 
 def seen_by(checkpoint: Checkpoint, manifest: Manifest | None = None) -> Seen | None:
@@ -161,6 +211,17 @@ def run_folder(folder: str | os.PathLike[str]) -> Path:
 def weights_file(folder: str | os.PathLike[str]) -> Path:
     """The file of weights of a checkpoint, or of the checkpoint inside a run folder."""
     return checkpoint_folder(folder) / "model.safetensors"
+
+
+def checkpoint_hash(checkpoint: Checkpoint) -> str:
+    """Identifies a checkpoint that was loaded, by its weights and its config (labels, temperature, preparation)."""
+    assert checkpoint.folder is not None, "it was not loaded from a folder"
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("model.safetensors", "config.json"):
+        with open(checkpoint.folder / name, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -238,5 +299,8 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         corpus=config["corpus"],
         split=config["split"],
         metrics=config["metrics"],
+        open_set=config.get("open_set") or {},  # earlier checkpoints have none of these
+        prototypes=_read_prototypes(path, config.get("prototypes")),
+        taught=config.get("taught") or {},
         folder=path,
     )

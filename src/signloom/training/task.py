@@ -172,12 +172,17 @@ class Task(Protocol):
         ...
 
 
+NONE_OF_THESE = 0.5
+"""From this unknown score on a clip is of none of the labels."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One answer about a stretch of a clip, from ``start_s`` to ``end_s``.
 
     A recogniser gives ``labels`` with ``logits_K`` (natural logarithms of probabilities up to a constant); a generator
-    gives ``pictures``, uint8 (T, S, S, 3).
+    gives ``pictures``, uint8 (T, S, S, 3). ``unknown``, from 0 to 1, says how sure it is that this is none of the
+    labels, and ``embedding_E`` where the clip lies among its signs; None of recognisers that do not tell.
     """
 
     start_s: float
@@ -185,7 +190,14 @@ class Prediction:
     labels: tuple[str, ...] = ()
     logits_K: np.ndarray | None = None
     pictures: np.ndarray | None = None
+    unknown: float | None = None
+    embedding_E: np.ndarray | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def none_of_these(self) -> bool:
+        """Whether it is a sign that the recogniser does not know, or no sign; False where it cannot tell."""
+        return self.unknown is not None and self.unknown > NONE_OF_THESE
 
     @property
     def probabilities_K(self) -> np.ndarray:

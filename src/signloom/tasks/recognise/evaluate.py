@@ -17,23 +17,26 @@ from signloom.data.manifest import Manifest, Record
 from signloom.data.seen import Overlap, overlap
 from signloom.data.splits import split_in_use
 from signloom.errors import InputError
-from signloom.metrics.classification import softmax
+from signloom.metrics.classification import auroc, softmax
 from signloom.metrics.evaluation import evaluate_scores
 from signloom.metrics.features import feature_match
 from signloom.metrics.intervals import paired_difference, share_interval, signer_groups
 from signloom.report.footage import footage_of, sensor_of
+from signloom.tasks.recognise.open_set import Answers
 from signloom.tasks.recognise.predict import Recogniser
 from signloom.training.checkpoint import Checkpoint, refuse_overlap, seen_by
-from signloom.training.task import Evaluation
+from signloom.training.task import NONE_OF_THESE, Evaluation
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a checkpoint says of some clips: ``logits_NK`` divided by its temperature, in the order of ``records``."""
+    """What a checkpoint says of some clips: ``logits_NK`` divided by its temperature, in the order of ``records``, and
+    the unknown score of each where it can tell."""
 
     records: tuple[Record, ...]
     labels: tuple[str, ...]
     logits_NK: np.ndarray
+    unknown_N: np.ndarray | None = None
 
     @property
     def probabilities_NK(self) -> np.ndarray:
@@ -46,7 +49,9 @@ def score_corpus(recogniser: Recogniser, manifest: Manifest) -> Scores:
     there = [s for s in checkpoint.streams if s in manifest.meta.get("streams", {})]
     for stream in there if there and getattr(recogniser, "one_will_do", False) else checkpoint.streams:
         checkpoint.check_stream(stream, manifest.fingerprint(stream), str(manifest.root))
-    return Scores(manifest.records, recogniser.labels, recogniser.scores(clips_of(manifest, "the checkpoint")))
+    clips = clips_of(manifest, "the checkpoint")
+    answers = recogniser.answers(clips) if hasattr(recogniser, "answers") else Answers(recogniser.scores(clips))
+    return Scores(manifest.records, recogniser.labels, answers.logits_NK, answers.unknown_N)
 
 
 def evaluate_run(
@@ -166,6 +171,7 @@ SHOWN = (
     "generated",
     "without",
     "unknown",
+    "open_set",
     "interval",
     "per_signer",
     "split",
@@ -243,6 +249,34 @@ def results_of(
         **measured,
         "clips": clips,
         "failures": read_failures(manifest.root),
+        "open_set": open_set_results(scored, seed),
+    }
+
+
+def open_set_results(scored: Sequence[Scores], seed: int = 0) -> dict[str, Any] | None:
+    """How well known signs are told from others; None of models that do not tell.
+
+    ``lost``: the share of clips of signs that the model knows which it calls none of these; ``found``: the share of
+    clips of other signs of which it says so, and ``auroc``, both None where there are no such clips.
+    """
+    if any(s.unknown_N is None for s in scored):
+        return None
+    unknown_N = np.concatenate([s.unknown_N for s in scored if s.unknown_N is not None])
+    known_N = np.array([label_of(r) in s.labels for s in scored for r in s.records], bool)
+    signers = np.array([r.signer for s in scored for r in s.records], object)
+    called_N = unknown_N > NONE_OF_THESE
+
+    def share(which_N: np.ndarray) -> dict[str, Any] | None:
+        if not which_N.any():
+            return None
+        return share_interval(called_N[which_N], signer_groups(signers[which_N].tolist()), seed=seed)
+
+    return {
+        "n_known": int(known_N.sum()),
+        "n_unknown": int((~known_N).sum()),
+        "lost": share(known_N),
+        "found": share(~known_N),
+        "auroc": auroc(unknown_N[known_N], unknown_N[~known_N]),
     }
 
 

@@ -21,6 +21,11 @@ def export_recogniser(checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
     model the stream's name, (1, C, T, H, W). Output: ``logits`` (1, K). The metadata ``signloom`` hold labels,
     temperature, streams, inputs and the frame rates of the training clips as JSON.
     """
+    if checkpoint.taught:
+        raise InputError(
+            f"a model that was taught signs ({', '.join(checkpoint.taught)}) cannot be exported: its network does not "
+            "know them. Export the run that it was taught from, or train on these signs and export that"
+        )
     model = checkpoint.model.to("cpu").eval()
     about = {
         "task": checkpoint.task,

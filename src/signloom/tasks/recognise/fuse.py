@@ -6,7 +6,6 @@ are results like those of one recogniser, and a fused model that can be saved, l
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
@@ -32,11 +31,12 @@ from signloom.metrics.intervals import paired_difference, share_interval, signer
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
-from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels
-from signloom.tasks.recognise.predict import Recogniser, RecogniserSession
+from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, log_odds, on_labels
+from signloom.tasks.recognise.open_set import KEPT, LEAST_CLIPS, Answers
+from signloom.tasks.recognise.predict import Recogniser, RecogniserSession, prediction
 from signloom.training.checkpoint import (
     Checkpoint,
-    checkpoint_folder,
+    checkpoint_hash,
     load_checkpoint,
     refuse_overlap,
     run_folder,
@@ -91,20 +91,31 @@ class FusedRecogniser:
                 found[name] = stream
         return found
 
+    @property
+    def tells_unknown(self) -> bool:
+        """Whether its answers have an unknown score."""
+        return any(run.recogniser.tells_unknown for run in self.runs)
+
     def scores(self, clips: Sequence[ClipRef]) -> np.ndarray:
-        """Fused log-probabilities of many clips, (N, K): each is judged by the runs whose streams it has."""
+        """Fused log-probabilities of many clips, (N, K)."""
+        return self.answers(clips).logits_NK
+
+    def answers(self, clips: Sequence[ClipRef]) -> Answers:
+        """Fused log-probabilities and unknown scores of many clips: each is judged by the runs whose streams it has."""
         scored: list[Scores | None] = []
         records = tuple(Record(clip.id) for clip in clips)
         for run in self.runs:
             able = [k for k, clip in enumerate(clips) if all(clip.has(s) for s in run.checkpoint.streams)]
             own = tuple(records[k] for k in able)
             some = ClipList(tuple(clips[k] for k in able))
-            scored.append(Scores(own, run.checkpoint.labels, run.recogniser.scores(some)) if able else None)
-        return self.combine(scored, records).logits_NK
+            found = run.recogniser.answers(some) if able else None
+            scored.append(Scores(own, run.checkpoint.known, found.logits_NK, found.unknown_N) if found else None)
+        fused = self.combine(scored, records)
+        return Answers(fused.logits_NK, fused.unknown_N)
 
     def __call__(self, clip: ClipRef) -> Prediction:
         """What is signed in ``clip``."""
-        return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores([clip])[0])
+        return prediction(clip, self.labels, self.answers([clip]))
 
     @property
     def fps(self) -> float:
@@ -117,7 +128,7 @@ class FusedRecogniser:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(sorted({label for run in self.runs for label in run.checkpoint.labels}))
+        return tuple(sorted({label for run in self.runs for label in run.checkpoint.known}))
 
     def combine(self, scored: Sequence[Scores | None], records: Sequence[Record] | None = None) -> Scores:
         """The fused scores of ``records`` (default: of every clip that any run scored), clips matched by id.
@@ -139,14 +150,23 @@ class FusedRecogniser:
                 f"clip '{records[nobody[0]].id}' ({len(nobody)} in all) has no stream that a fused model reads: "
                 f"{streams}; it has {have}. Prepare it: signloom prepare … --streams"
             )
-        known_SK = np.array([[label in set(run.checkpoint.labels) for label in labels] for run in self.runs])
+        known_SK = np.array([[label in set(run.checkpoint.known) for label in labels] for run in self.runs])
         fused_NK = np.empty((len(records), len(labels)), np.float32)
         for rows in row_blocks(fused_NK):
             log_p_SNK = aligned(scored, records[rows], labels)[0]
             # What nobody who judged a clip knows cannot be its answer, nor has it a likelihood.
             can_NK = (present_SN[:, rows, None] & known_SK[:, None, :]).any(axis=0)
             fused_NK[rows] = np.where(can_NK, self.fusion(list(log_p_SNK), present_SN[:, rows]), -np.inf)
-        return Scores(tuple(records), labels, fused_NK)
+        unknown_SN = [_unknown_of(own, records) for own in scored]
+        return Scores(tuple(records), labels, fused_NK, self.fusion.unknown(unknown_SN, present_SN))
+
+
+def _unknown_of(own: Scores | None, records: Sequence[Record]) -> np.ndarray | None:
+    """The unknown scores of ``records`` (N,), .5 of those that were not judged; None where there are none."""
+    if own is None or own.unknown_N is None:
+        return None
+    found = {record.id: score for record, score in zip(own.records, own.unknown_N)}
+    return np.array([found.get(record.id, 0.5) for record in records])
 
 
 def _present(scored: Sequence[Scores | None], records: Sequence[Record]) -> np.ndarray:
@@ -241,13 +261,14 @@ def cached_scores(run: Run, manifest: Manifest, split: str) -> Scores | None:
     if file is None:
         return score_corpus(run.recogniser, clips)
     key = _scores_key(run, clips)
-    kept = _read_scores(file, key, clips, run.checkpoint.labels)
+    kept = _read_scores(file, key, clips, run.checkpoint.known)
     if kept is not None:
         return kept
     scores = score_corpus(run.recogniser, clips)
     try:
         with atomic_write(file) as tmp:
-            np.savez(tmp, key=np.array(key), ids=np.array([r.id for r in clips]), logits_NK=scores.logits_NK)
+            more = {} if scores.unknown_N is None else {"unknown_N": scores.unknown_N}
+            np.savez(tmp, key=np.array(key), ids=np.array([r.id for r in clips]), logits_NK=scores.logits_NK, **more)
     except SignloomError as error:  # a run that is somebody else's, say: it is measured all the same
         warnings.warn(f"scores are not kept: {error}", SignloomWarning, stacklevel=2)
     return scores
@@ -272,18 +293,8 @@ def _scores_key(run: Run, clips: Manifest) -> str:
             files.append((record.id, stream, record.streams[stream], info.st_size, info.st_mtime_ns))
     fingerprints = {stream: clips.fingerprint(stream) for stream in run.checkpoint.streams}
     return fingerprint_hash(
-        signloom.__version__, _checkpoint_hash(run), clips.corpus_hash(), fingerprints, sorted(files, key=str)
+        signloom.__version__, checkpoint_hash(run.checkpoint), clips.corpus_hash(), fingerprints, sorted(files, key=str)
     )
-
-
-def _checkpoint_hash(run: Run) -> str:
-    """Identifies a checkpoint by its weights and its config (labels, temperature, preparation)."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in ("model.safetensors", "config.json"):
-        with open(checkpoint_folder(run.folder) / name, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _read_scores(file: Path, key: str, clips: Manifest, labels: Sequence[str]) -> Scores | None:
@@ -292,12 +303,14 @@ def _read_scores(file: Path, key: str, clips: Manifest, labels: Sequence[str]) -
             if str(kept["key"]) != key:
                 return None
             ids, logits_NK = [str(i) for i in kept["ids"]], kept["logits_NK"]
+            unknown_N = kept.get("unknown_N")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # absent, or not whole: scored again
     row = {i: n for n, i in enumerate(ids)}
     if logits_NK.shape != (len(clips), len(labels)) or set(row) != {r.id for r in clips}:
         return None
-    return Scores(clips.records, tuple(labels), logits_NK[[row[r.id] for r in clips]])
+    rows = [row[r.id] for r in clips]
+    return Scores(clips.records, tuple(labels), logits_NK[rows], None if unknown_N is None else unknown_N[rows])
 
 
 # --- guards -----------------------------------------------------------------------------------------------------
@@ -368,7 +381,13 @@ def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedRecogniser:
     if not whole.any():
         return unfitted
     y = np.array([index[r.label] for r in val if r.label is not None])
-    return replace(unfitted, fusion=fit_fusion(list(log_p_SNK[:, whole]), y[whole]))
+    fusion = fit_fusion(list(log_p_SNK[:, whole]), y[whole])
+    right_N = fusion(list(log_p_SNK[:, whole])).argmax(axis=1) == y[whole]
+    unknown_N = fusion.unknown([_unknown_of(own, val.records) for own in scored], present_SN)
+    if unknown_N is not None and right_N.sum() >= LEAST_CLIPS:
+        shift = -float(np.quantile(log_odds(unknown_N[whole][right_N]), KEPT))
+        fusion = replace(fusion, unknown_shift=shift)
+    return replace(unfitted, fusion=fusion)
 
 
 @dataclass(frozen=True)
@@ -575,7 +594,7 @@ def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
             "name": run.name,
             "path": Path(os.path.relpath(run.folder.resolve(), folder.resolve())).as_posix(),
             "weight": weight,
-            "checkpoint": _checkpoint_hash(run),
+            "checkpoint": checkpoint_hash(run.checkpoint),
         }
         for run, weight in zip(model.runs, model.fusion.weights)
     ]
@@ -592,6 +611,7 @@ def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
             "shrinkage": fusion.shrinkage,
             "step": fusion.step,
             "validation": fusion.validation,
+            "unknown_shift": fusion.unknown_shift,
         },
     )
     return folder
@@ -642,6 +662,7 @@ def load_fusion(folder: str | os.PathLike[str]) -> FusedRecogniser:
             config.get("shrinkage", config.get("pull")),
             config["step"],
             config["validation"],
+            config.get("unknown_shift"),
         )
         wanted = [(str(m["name"]), Path(folder) / m["path"], m["checkpoint"]) for m in members]
     except FileNotFoundError as error:
@@ -653,7 +674,7 @@ def load_fusion(folder: str | os.PathLike[str]) -> FusedRecogniser:
     runs = []
     for name, path, checkpoint in wanted:
         run = Run(name, path, load_checkpoint(path))
-        if _checkpoint_hash(run) != checkpoint:
+        if checkpoint_hash(run.checkpoint) != checkpoint:
             raise CheckpointError(
                 f"'{file}': run '{name}' at '{path}' has changed since its weight was fitted; fuse again: "
                 "signloom evaluate … --fuse --save"

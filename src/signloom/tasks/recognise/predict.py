@@ -16,6 +16,7 @@ from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import CheckpointError, InputError, MediaError, SignloomWarning
 from signloom.tasks.recognise.data import Clips, reader_for
 from signloom.tasks.recognise.losses import answer, features
+from signloom.tasks.recognise.open_set import Answers, open_set_of
 from signloom.tasks.recognise.rates import warn_of_rates
 from signloom.training.checkpoint import Checkpoint
 from signloom.training.task import Prediction
@@ -99,7 +100,8 @@ def features_of(model: Any, clips: Clips, device: Any = "cpu") -> np.ndarray:
 class Recogniser:
     """A recogniser. Implements :class:`signloom.training.task.Predictor`.
 
-    Raises CheckpointError for streams with settings that this signloom does not know.
+    Raises CheckpointError for streams with settings that this signloom does not know, and for a config of which the
+    part on unknown signs is broken.
     """
 
     checkpoint: Checkpoint
@@ -113,6 +115,7 @@ class Recogniser:
             self.read = reader_for(self.checkpoint.streams)
         except InputError as error:
             raise CheckpointError(f"cannot make the streams this model was trained on: {error}") from error
+        self.open_set = open_set_of(self.checkpoint)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -125,7 +128,13 @@ class Recogniser:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.checkpoint.labels
+        """The signs of its training, and behind them those that it was taught."""
+        return self.checkpoint.known
+
+    @property
+    def tells_unknown(self) -> bool:
+        """Whether its answers have an unknown score."""
+        return self.open_set is not None and bool(self.open_set.figures)
 
     @property
     def fps(self) -> float:
@@ -138,13 +147,21 @@ class Recogniser:
         return self.read.streams
 
     def scores(self, clips: Sequence[ClipRef]) -> np.ndarray:
-        """Calibrated logits of many clips, (N, K) float32: divided by the temperature.
+        """Calibrated logits of many clips, (N, K) float32: divided by the temperature."""
+        return self.answers(clips).logits_NK
+
+    def answers(self, clips: Sequence[ClipRef]) -> Answers:
+        """Calibrated logits of many clips, their unknown scores, and where they lie in the space of features.
 
         Warns of clips at another frame rate than training's, where something of them is measured frame by frame.
         """
         warn_of_rates(self.checkpoint, clips)
         seen = Clips(clips, self.checkpoint.inputs, self.needs, self.read)
-        return score(self.model, seen, device=self.device) / self.checkpoint.temperature
+        logits_NK = score(self.model, seen, device=self.device) / self.checkpoint.temperature
+        if self.open_set is None:
+            return Answers(logits_NK)
+        of_space = features_of(self.model, seen, self.device) if self.open_set.needs_features and len(clips) else None
+        return self.open_set(logits_NK, of_space)
 
     def features(self, clips: Sequence[ClipRef]) -> np.ndarray:
         """What the network has found of each of many clips before it names the sign, (N, F) float32."""
@@ -152,7 +169,7 @@ class Recogniser:
 
     def __call__(self, clip: ClipRef) -> Prediction:
         """What is signed in ``clip``."""
-        return Prediction(0.0, clip.n_frames / clip.fps, self.labels, self.scores(ClipList((clip,)))[0])
+        return prediction(clip, self.labels, self.answers(ClipList((clip,))))
 
     def session(self, fps: float | None = None) -> RecogniserSession:
         """A clip that is pushed frame by frame; the answer comes when it is closed.
@@ -160,6 +177,18 @@ class Recogniser:
         ``fps`` is the rate that its frames are brought to; None: that at which they came, on average.
         """
         return RecogniserSession(self, fps)
+
+
+def prediction(clip: ClipRef, labels: tuple[str, ...], answers: Answers) -> Prediction:
+    """The answer about ``clip``, the first of ``answers``."""
+    return Prediction(
+        0.0,
+        clip.n_frames / clip.fps,
+        labels,
+        answers.logits_NK[0],
+        unknown=None if answers.unknown_N is None else float(answers.unknown_N[0]),
+        embedding_E=None if answers.places_NE is None else answers.places_NE[0],
+    )
 
 
 class RecogniserSession:
@@ -174,19 +203,28 @@ class RecogniserSession:
         from signloom.streams.runner import Runner
 
         self.recogniser, self.fps = recogniser, fps
+        self.latest: dict[str, Any] = {}
+        """The newest sample of each stream that is made as frames come."""
         self.runner: Runner = Runner(recogniser.streams, ClipInfo("session", fps or recogniser.fps))
 
     def push(self, time_s: float, samples: Mapping[str, Any]) -> Sequence[Prediction]:
-        self.runner.push(time_s, samples)
+        for name, made in self.runner.push(time_s, samples).items():
+            if made:
+                self.latest[name] = made[-1].sample
         return ()
 
     def close(self) -> Sequence[Prediction]:
-        """Raises MediaError where nothing was pushed. Warns where frames came at another rate than was said."""
+        """Raises MediaError where nothing was pushed, or nobody was found in it. Warns where frames came at another
+        rate than was said."""
         self._settle_rate()
         samples = self.runner.close()
         info = self.runner.info
         if not samples:
             raise MediaError(f"clip '{info.id}' has no frame: nothing was pushed", "no-frames")
+        if set(samples) == {"pose"} and not samples["pose"].present_TJ.any():
+            raise MediaError(
+                f"clip '{info.id}': no person was found in any of {len(samples['pose'])} frames", "no-signer"
+            )
         return (self.recogniser(HeldClip(info.id, samples, info.fps)),)
 
     def _settle_rate(self) -> None:

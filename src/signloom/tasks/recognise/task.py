@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from signloom.data.corpus import Corpus
+from signloom.data.corpus import ClipList, Corpus
 from signloom.errors import InputError, LeakError, MissingExtraError
 from signloom.metrics.classification import fit_temperature, row_blocks
 from signloom.models import ARCHITECTURES, build
 from signloom.tasks.recognise import losses
 from signloom.tasks.recognise.closed_form import is_solved, solved
-from signloom.tasks.recognise.data import TEACHER, RecogniseData, fitted, read_corpus, reader_for
-from signloom.tasks.recognise.predict import Recogniser, score
+from signloom.tasks.recognise.data import TEACHER, Clips, RecogniseData, fitted, read_corpus, reader_for
+from signloom.tasks.recognise.open_set import fit_open_set, spread_rows
+from signloom.tasks.recognise.predict import Recogniser, features_of, score
 from signloom.tasks.recognise.rates import same_inputs
 from signloom.tasks.recognise.recipe import LOSSES, Recipe
 from signloom.tasks.recognise.recipes import RECIPES
@@ -244,17 +245,19 @@ class Recognise:
         )
 
     def finish(self, checkpoint: Checkpoint, data: RecogniseData) -> Checkpoint:
-        """Calibrated on the validation clips; a head that is solved in closed form is solved first."""
+        """Calibrated on the validation clips, for unknown signs as well; a head that is solved in closed form is solved
+        first."""
         if is_solved(checkpoint.model):
             checkpoint = solved(checkpoint, data)
-        if data.validation is None:
-            return checkpoint
         recogniser = Recogniser(checkpoint)
-        logits = score(recogniser.model, data.validation, device=recogniser.device)
-        if is_solved(checkpoint.model):
-            found = validation_score(logits, data.validation.label_N)
-            checkpoint = replace(checkpoint, metrics={**checkpoint.metrics, **found})
-        return replace(checkpoint, temperature=float(fit_temperature(logits, data.validation.label_N)))
+        logits = None
+        if data.validation is not None:
+            logits = score(recogniser.model, data.validation, device=recogniser.device)
+            if is_solved(checkpoint.model):
+                found = validation_score(logits, data.validation.label_N)
+                checkpoint = replace(checkpoint, metrics={**checkpoint.metrics, **found})
+            checkpoint = replace(checkpoint, temperature=float(fit_temperature(logits, data.validation.label_N)))
+        return _with_open_set(checkpoint, data, logits, recogniser.device)
 
     def preview(self, checkpoint: Checkpoint, data: RecogniseData, folder: Path) -> None:
         """Nothing to look at: the log has the curves."""
@@ -276,6 +279,24 @@ class Recognise:
         from signloom.tasks.recognise.export import export_recogniser
 
         return export_recogniser(checkpoint, file)
+
+
+def _with_open_set(checkpoint: Checkpoint, data: RecogniseData, logits_NK: Any, device: str) -> Checkpoint:
+    """``checkpoint`` with where its signs lie in the space of its features, and from where on a clip is of none."""
+    train, of_val = None, None
+    y_N = None if data.validation is None else data.validation.label_N
+    if hasattr(checkpoint.model, "features"):
+        clips = ClipList(tuple(data.train.clips[row] for row in spread_rows(data.train.label_N).tolist()))
+        some = Clips(clips, checkpoint.inputs, tuple(checkpoint.streams), data.train.read, data.labels)
+        count_K = np.bincount(some.label_N, minlength=data.n_classes)
+        if count_K.min() > 0 and count_K.max() > 1:
+            train = features_of(checkpoint.model, some, device), some.label_N
+        if data.validation is not None and train is not None:
+            of_val = features_of(checkpoint.model, data.validation, device)
+    scaled = None if logits_NK is None else logits_NK / checkpoint.temperature
+    found = fit_open_set(train, scaled, of_val, y_N, data.n_classes)
+    arrays = found.prototypes.as_arrays() if found.prototypes is not None else {}
+    return replace(checkpoint, open_set=found.as_json(), prototypes=arrays)
 
 
 def _first(checkpoint: Checkpoint | None) -> str:

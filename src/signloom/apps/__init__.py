@@ -1,0 +1,1 @@
+"""What runs on and on: signs named as they are made."""

@@ -1,0 +1,73 @@
+"""signloom annotate: signs with their times in long recordings, for ELAN, captions, tables and programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from signloom.cli.say import say
+from signloom.runtime.text import json_line, plain
+
+FORMATS = ("eaf", "vtt", "csv", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Find the signs in long recordings and name each. A sign is what lies between two moments at which the hands "
+        "rest; signs that run into each other are taken for one. What is none of the model's signs stands in a tier of "
+        "its own. Correct the .eaf in ELAN, and `signloom prepare FOLDER --source elan` makes a corpus of it."
+    )
+    parser.epilog = """examples:
+  signloom annotate runs/a hour.mp4 --out notes/                     notes/hour.eaf, .vtt, .csv and .json
+  signloom annotate runs/a videos/ --out notes/ --formats eaf        for ELAN alone
+  signloom prepare notes/ --source elan --option tier=signs --out corpus/     corrections, as a corpus"""
+    parser.add_argument("model", type=Path, help="a run of a recogniser, a fusion, or a model that was taught")
+    parser.add_argument("videos", nargs="+", help="video files, folders, or patterns")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="default: all four")
+    parser.add_argument("--again", action="store_true", help="also recordings whose files are there already")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per recording")
+
+
+def run(args: argparse.Namespace) -> int:
+    from signloom.apps.annotate import annotate, write_all
+    from signloom.data.manifest import manifest_of_files
+    from signloom.errors import InputError, MediaError
+    from signloom.runtime.locks import folder_lock
+    from signloom.runtime.machine import check_out
+    from signloom.runtime.names import file_name
+    from signloom.runtime.quiet import native_messages_dropped
+    from signloom.sources.listing import VIDEO_SUFFIXES, collect_files
+    from signloom.tasks import load_predictor
+
+    check_out(args.out, folder=True)
+    predictor = load_predictor(args.model)
+    if not hasattr(predictor, "labels"):
+        raise InputError(f"'{args.model}' is a generator, which names no signs; give a run of a recogniser")
+    videos = [p for p in collect_files(args.videos) if p.suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        raise InputError("there is no video among what was given; annotate reads video files")
+    stems = [v.stem for v in videos]
+    ids = [record.id for record in manifest_of_files(videos)]
+    names = [file_name(stem if stems.count(stem) == 1 else name) for stem, name in zip(stems, ids)]
+    failed = 0
+    with folder_lock(args.out):
+        for video, name in zip(videos, names):
+            files = [args.out / f"{name}.{kind}" for kind in args.formats]
+            if not args.again and all(file.exists() for file in files):
+                say(f"{plain(str(video))}: done before; --again does it once more", file=sys.stderr)
+                continue
+            try:
+                with native_messages_dropped():
+                    found = annotate(predictor, video)
+            except MediaError as error:
+                failed += 1
+                row = {"file": str(video), "error": str(error), "reason": error.reason}
+                say(json_line(row) if args.json else f"{plain(str(video))}: not read ({error.reason}): {error}")
+                continue
+            files = write_all(found, video, args.out, args.formats, name)
+            row = {"file": str(video), "signs": len(found), "wrote": [str(f) for f in files]}
+            n = f"{len(found)} sign{'' if len(found) == 1 else 's'}"
+            say(json_line(row) if args.json else f"{plain(str(video))}: {n}: {', '.join(map(str, files))}")
+    return (1 if failed == len(videos) else 3) if failed else 0
