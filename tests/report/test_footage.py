@@ -58,7 +58,7 @@ def seen(frames: np.ndarray, colour) -> float:
 
 
 def results(corpus: Manifest) -> dict:
-    checkpoint = SimpleNamespace(recipe={"name": "pose"}, architecture="any", config=dict)
+    checkpoint = SimpleNamespace(recipe={"name": "pose"}, architecture="any", streams={}, config=dict)
     logits = np.array([[0.0, 3.0], [3.0, 0.0]])  # both wrong
     return results_of([Scores(corpus.records, ("A", "B"), logits)], split={"name": "test"}, checkpoint=checkpoint,
                       manifest=corpus)  # fmt: skip

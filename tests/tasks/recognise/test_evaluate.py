@@ -11,7 +11,9 @@ import pytest
 from signloom.data.manifest import Manifest, Record
 from signloom.tasks.recognise.evaluate import Scores, one_table, results_of
 
-CHECKPOINT = SimpleNamespace(recipe={"name": "toy"}, architecture="toy", config=lambda: {"architecture": "toy"})
+CHECKPOINT = SimpleNamespace(
+    recipe={"name": "toy"}, architecture="toy", streams={}, config=lambda: {"architecture": "toy"}
+)
 
 
 def measured(scored, records):
