@@ -121,6 +121,15 @@ def test_channels_are_chosen_by_patterns():
         fitted(channels=("left_knee_*",))
 
 
+def test_the_same_channels_at_another_place_are_refused_with_the_way_out():
+    known = SensorInput().fitted_to([recording()])
+    nowhere = tuple(name.removeprefix("right_wrist_") for name in WRIST)
+    with pytest.raises(InputError, match=r"or where is not said: acceleration_x_g.*virtual_imu\.joint=worn-on"):
+        known(recording(channels=nowhere))
+    with pytest.raises(InputError, match="are worn elsewhere"):
+        known(recording(channels=tuple(f"left_ankle_{name}" for name in nowhere)))
+
+
 def test_clips_of_different_channels_are_refused_by_name():
     with pytest.raises(InputError, match=r"clip 2 has no 'right_wrist_rotation_z_dps'"):
         SensorInput().fitted_to([recording(), recording(channels=WRIST[:5])])

@@ -205,6 +205,13 @@ class SensorInput:
 
     def _taken(self, signal: Signal) -> Signal:
         """What is used of a recording: the channels chosen, EMG as its envelope. Raises InputError, see calling."""
+        if set(self.channels) - set(signal.channels) and _unplaced(self.channels) == _unplaced(signal.channels):
+            raise InputError(
+                f"its sensors measure the same as those that were learnt from, but are worn elsewhere, or where is not "
+                f"said: {', '.join(signal.channels)}; expected {', '.join(self.channels)}. Where the virtual ones alone "
+                "are named, make them again: signloom prepare … --set virtual_imu.joint=worn-on (or "
+                "virtual_imu.named=false)"
+            )
         signal = signal.select(self.channels)
         if len(signal) < FEWEST_SAMPLES:
             raise InputError(f"its sensors gave {len(signal)} samples, and at least {FEWEST_SAMPLES} are needed")
@@ -298,6 +305,11 @@ def _inertial(signal: Signal) -> Iterator[tuple[str, np.ndarray]]:
     for place, of in found.items():
         if {"acceleration", "rotation"} <= of.keys():
             yield place, signal.values_TC[:, [*of["acceleration"], *of["rotation"]]]
+
+
+def _unplaced(channels: Sequence[str]) -> list[str]:
+    """What is measured, wherever it is."""
+    return sorted(str(replace(Channel.parse(name), place="")) for name in channels)
 
 
 def _joined(parts: Sequence[_Part]) -> tuple[np.ndarray, tuple[str, ...]]:
