@@ -207,8 +207,8 @@ class SensorInput:
         """What is used of a recording: the channels chosen, EMG as its envelope. Raises InputError, see calling."""
         if set(self.channels) - set(signal.channels) and _unplaced(self.channels) == _unplaced(signal.channels):
             raise InputError(
-                f"its sensors measure the same as those that were learnt from, but are worn elsewhere, or where is not "
-                f"said: {', '.join(signal.channels)}; expected {', '.join(self.channels)}. Where the virtual ones alone "
+                "its sensors measure the same as those that were learnt from, but are worn elsewhere, or where is not "
+                f"said: {', '.join(signal.channels)}; expected {', '.join(self.channels)}. Where only the virtual ones "
                 "are named, make them again: signloom prepare … --set virtual_imu.joint=worn-on (or "
                 "virtual_imu.named=false)"
             )
