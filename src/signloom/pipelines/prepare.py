@@ -218,6 +218,8 @@ def _with_earlier(
     also = {s: made for s, made in earlier.meta.get("streams", {}).items() if s in makeable() and s not in streams}
     if "flow" in streams and also.get("flow_view", {}).get("flow") != streams["flow"]:
         also.pop("flow_view", None)  # it shows another flow
+    if "pose" in streams and also.get("pose_view", {}).get("pose") != streams["pose"]:
+        also.pop("pose_view", None)  # it shows another pose
     if "pose" in streams and also.get("virtual_imu", {}).get("pose") != streams["pose"]:
         also.pop("virtual_imu", None)  # it is of another pose
     merged, used = [], set()
