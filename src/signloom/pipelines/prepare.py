@@ -118,7 +118,11 @@ def prepare_corpus(
     if out.resolve() == manifest.root.resolve() and (out / "manifest.jsonl").exists():
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
     earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
-    made = preparation.fingerprints() if any("video" in r.streams for r in manifest) else {}
+    made: Mapping[str, Any] = {}
+    if any("video" in r.streams for r in manifest):
+        made = preparation.fingerprints()
+        for stream in preparation.streams.values():
+            stream.check()
     try:
         outcomes = map_clips(
             prepare_clip,

@@ -41,6 +41,10 @@ class Estimator(Protocol):
         """What makes the pose: estimator, settings and the networks. Models refuse another one."""
         ...
 
+    def check(self) -> None:
+        """Raise MissingExtraError or InputError, with the way to get it, where something that it needs is not there."""
+        ...
+
     def finder(self) -> Finder:
         """Begin a clip."""
         ...

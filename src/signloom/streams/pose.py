@@ -87,6 +87,10 @@ class PoseStream(Stream):
         made = self.estimator.fingerprint()
         return made if self.ghosts == "keep" else {**made, "version": 2, "ghosts": self.ghosts}
 
+    def check(self) -> None:
+        if not self.components:
+            self.estimator.check()
+
     def open(self, info: ClipInfo) -> _Finding:
         if self.components:
             raise InputError(

@@ -17,7 +17,7 @@ import numpy as np
 from signloom.data.holistic_points import N_FACE, N_POINTS
 from signloom.streams.estimator import Estimator, check_face
 from signloom.streams.holistic.graph import Found, Hand, Networks, Tracker
-from signloom.streams.holistic.networks import models_hash
+from signloom.streams.holistic.networks import HOLISTIC, find_network, models_hash
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class HolisticPose(Estimator):
     face: str = "contours"  # 128 points that outline lips, eyes, brows and oval; "mesh" is all 468
     least_detection: float = 0.5
     least_tracking: float = 0.5
+    regain: bool = True  # look twice for a hand or face that is not where it was; MediaPipe does not
     version: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -40,6 +41,11 @@ class HolisticPose(Estimator):
     def fingerprint(self) -> dict[str, Any]:
         """Extractor, settings and the networks: the same whichever way these came, and where they are not at all."""
         return {"extractor": "holistic", **asdict(self), "version": self.version, "models": models_hash()}
+
+    def check(self) -> None:
+        """Raises as :func:`~signloom.streams.holistic.networks.find_network`."""
+        for name in HOLISTIC:
+            find_network(name)
 
     def finder(self) -> HolisticFinder:
         """Begin a clip, to find the points of one frame after the other."""
@@ -65,7 +71,7 @@ class HolisticFinder:
             networks = _waiting.pop()
         except IndexError:
             networks = Networks.opened()
-        self._tracker = Tracker(networks, settings.least_detection, settings.least_tracking)
+        self._tracker = Tracker(networks, settings.least_detection, settings.least_tracking, settings.regain)
         self.close: Callable[[], Any] = weakref.finalize(self, _waiting.append, networks)
         """Hands the networks back."""
 

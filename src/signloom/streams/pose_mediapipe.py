@@ -47,6 +47,10 @@ class MediaPipePose(Estimator):
         """What made the pose: estimator, settings and the hash of the model files. Models refuse another one."""
         return {"extractor": "mediapipe-holistic", **asdict(self), "version": self.version, "models": _models_hash()}
 
+    def check(self) -> None:
+        """Raises MissingExtraError with the install line."""
+        import_mediapipe()
+
     def finder(self) -> MediaPipeFinder:
         """Begin a clip, to find the points of one frame after the other."""
         return MediaPipeFinder(self)

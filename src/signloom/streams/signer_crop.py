@@ -13,6 +13,7 @@ from signloom.data.skeleton import INDEX, Joints
 from signloom.data.stream import ClipInfo, Stream, Timed
 from signloom.errors import InputError, MediaError
 from signloom.streams.frames import PRESET, H264Stream
+from signloom.streams.holistic.networks import find_network
 from signloom.streams.person_mask import PersonMask
 from signloom.streams.pose import PoseStream
 from signloom.transforms.geometry import scaling, translation, warp_frames
@@ -236,6 +237,10 @@ class SignerStream(H264Stream):
             "preset": PRESET,
             "pose": self.pose.fingerprint(),
         }
+
+    def check(self) -> None:
+        if not self.pairs and self.background != "keep":
+            find_network("person_mask")
 
     def open(self, info: ClipInfo) -> _Cutting:
         """Raises MediaError(reason="no-shoulders")."""

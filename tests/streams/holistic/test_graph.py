@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from signloom import media
 from signloom.data.stream import ClipInfo
 from signloom.errors import MissingExtraError
 from signloom.streams import stream_named
+from signloom.streams.holistic import graph
 from signloom.streams.holistic.graph import refined
 from signloom.streams.holistic.regions import HAND_TRACKING, Region
 from signloom.streams.person_mask import person_mask
@@ -21,9 +23,9 @@ PARTS = {"body": slice(0, 33), "face": slice(33, 501), "left": slice(501, 522), 
 FPS = 30.0
 
 
-def found_in(frames, fps=FPS):
+def found_in(frames, fps=FPS, **settings):
     try:
-        finder = HolisticPose().finder()
+        finder = HolisticPose(**settings).finder()
     except MissingExtraError as error:
         pytest.fail(f"THE NETWORKS THAT FIND POSES ARE NOT HERE, so they are not tested: {error}")
     rows = np.stack([finder.find(frame, number / fps) for number, frame in enumerate(frames)])
@@ -41,7 +43,8 @@ def clip(request):
 
 def test_points_are_those_of_mediapipe(clip):
     """On real clips they lie closer than MediaPipe's own do after ±1 grey level of noise: docs/results/poses.md."""
-    _, theirs, _, ours = clip
+    frames, theirs, _, _ = clip
+    ours = found_in(frames, regain=False)
     shoulders_px = np.median(np.linalg.norm(theirs[:, 11, :2] - theirs[:, 12, :2], axis=-1))
     for part, where in PARTS.items():
         seen_t, seen_o = (theirs[:, where, 2] > 0).any(1), (ours[:, where, 3] > 0).any(1)
@@ -79,6 +82,28 @@ def test_pushed_or_whole_and_again_it_is_the_same(clip, tmp_path):
         stream.read(tmp_path / "a.pose").xy_TJC, stream.gather([t.sample for t in pushed], info).xy_TJC
     )
     assert whole.body.data.shape == (len(frames), 1, 203, 3)
+
+
+@pytest.mark.parametrize("regain", [True, False])
+def test_a_hand_that_is_not_where_it_was_is_looked_for_where_it_may_be_now(monkeypatch, regain):
+    asked = []
+
+    class Recrop:
+        size_px = 256
+
+        def __call__(self, picture, scale, offset):
+            return [np.array([128.0, 128.0, 128.0, 64.0])]
+
+    elsewhere = Region(10, 10, 30, 30)
+    monkeypatch.setattr(graph, "HAND_TRACKING", SimpleNamespace(choose=lambda new, points, last: elsewhere))
+    hand = graph.Hand(np.full((21, 3), 50.0), 0.9, 0.9, elsewhere)
+    tracker = graph.Tracker(SimpleNamespace(hand_recrop=Recrop()), regain=regain)
+    monkeypatch.setattr(tracker, "_hand_in", lambda frame, at: asked.append(at) or (None if at is elsewhere else hand))
+    of_body = np.array([[50, 80, 0, 0.9], [60, 60, 0, 0.9], [45, 60, 0, 0.9]])
+    found = tracker._find_hand(np.zeros((120, 160, 3), np.uint8), of_body, hand)
+    assert (found is hand) == regain
+    assert asked[0] == elsewhere
+    assert len(asked) == 1 + regain
 
 
 def test_a_clip_depends_on_its_own_frames_alone(clip):

@@ -13,6 +13,11 @@ What follows what, with numbers from its ``.pbtxt`` files:
 3. Face: a square around the body's 11 points of it, in which a detector looks for a face; or the one around the face of
    the frame before. The network gives 468 points, and whether a face is there (.5).
 
+With ``regain``, and this MediaPipe does not do: where the square around the hand or face of the frame before shows
+none, the one found in this frame is tried as well, so that what was lost is back at once. A masked face shrinks the
+square around itself from frame to frame until nothing is seen in it: MediaPipe then loses every second or third
+frame.
+
 z is in picture widths for all, as MediaPipe gives it. Source: Grishchenko & Bazarevsky 2020; Bazarevsky et al. 2020.
 """
 
@@ -95,8 +100,10 @@ class Networks:
 class Tracker:
     """Follows one person through the frames of one clip."""
 
-    def __init__(self, networks: Networks, least_detection: float = 0.5, least_tracking: float = 0.5):
-        self._networks = networks
+    def __init__(
+        self, networks: Networks, least_detection: float = 0.5, least_tracking: float = 0.5, regain: bool = True
+    ):
+        self._networks, self._regain = networks, regain
         self._least_detection, self._least_tracking = least_detection, least_tracking
         self._body_region: Region | None = None
         self._visibility = LowPass(0.1)
@@ -169,10 +176,14 @@ class Tracker:
         region = hand_region_of_body(of_body[:, :2])
         (ends,) = _look(self._networks.hand_recrop, frame, region)
         ends = region.place(ends.reshape(2, 2).astype(np.float64) / self._networks.hand_recrop.size_px)
-        region = hand_region_of_recrop(*ends)
+        new = hand_region_of_recrop(*ends)
+        region = new
         if last is not None:
-            region = HAND_TRACKING.choose(region, last.points, hand_region_of_hand(last.points))
-        return self._hand_in(frame, region)
+            region = HAND_TRACKING.choose(new, last.points, hand_region_of_hand(last.points))
+        found = self._hand_in(frame, region)
+        if found is None and self._regain and region is not new:
+            found = self._hand_in(frame, new)
+        return found
 
     def _hand_in(self, frame: np.ndarray, region: Region) -> Hand | None:
         if region.share_inside(frame.shape[1], frame.shape[0]) < _LEAST_INSIDE:
@@ -192,9 +203,16 @@ class Tracker:
         detected = FACE_DETECTOR.best(boxes, logits[:, 0], _PRESENT)
         if detected is None:
             return None
-        region = face_region_of_detection(around.place(detected))
+        new = face_region_of_detection(around.place(detected))
+        region = new
         if self._face is not None:
-            region = FACE_TRACKING.choose(region, self._face, face_region_of_face(self._face))
+            region = FACE_TRACKING.choose(new, self._face, face_region_of_face(self._face))
+        found = self._face_in(frame, region)
+        if found is None and self._regain and region is not new:
+            found = self._face_in(frame, new)
+        return found
+
+    def _face_in(self, frame: np.ndarray, region: Region) -> np.ndarray | None:
         points, logit = _look(self._networks.face, frame, region)
         if not _sigmoid(float(logit.reshape(-1)[0])) > _PRESENT:
             return None

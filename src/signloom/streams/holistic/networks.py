@@ -143,7 +143,10 @@ def user_folder() -> Path:
 
 def installed_folder() -> Path | None:
     """Where an installed MediaPipe has them; it is not imported."""
-    spec = find_spec("mediapipe")
+    try:
+        spec = find_spec("mediapipe")
+    except (ImportError, ValueError):  # half removed
+        return None
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(next(iter(spec.submodule_search_locations))) / "modules"
