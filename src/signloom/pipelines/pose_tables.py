@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from signloom import media
@@ -48,7 +49,7 @@ def _poses(source: Path) -> Iterator[tuple[str, Callable[[], Joints]]]:
         corpus = read_manifest(source)
         stream = streams_of({"pose": corpus.fingerprint("pose")})["pose"]
         for clip in clips_of(corpus, "writing poses"):
-            yield clip.id, lambda clip=clip: clip.read(stream)
+            yield clip.id, partial(clip.read, stream)
     else:
         raise InputError(
             f"'{source}' is neither a corpus nor a .pose file. Poses of videos: signloom prepare {source} --out corpus/"
