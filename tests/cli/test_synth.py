@@ -113,7 +113,7 @@ def test_bad_options_are_refused_by_name(tmp_path, capsys, bad, word):
 @pytest.mark.slow
 def test_mediapipe_finds_body_face_and_the_moving_hand(tmp_path):
     """The point of drawing people: the real estimator finds them, and the hands where they were drawn."""
-    from signloom.streams.pose import HolisticPose
+    from signloom.streams.pose_holistic import HolisticPose
     from signloom.synthetic.body import make_signer
     from signloom.synthetic.corpus import Settings, Take
     from signloom.synthetic.lexicon import LEXICON

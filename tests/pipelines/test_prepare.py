@@ -24,7 +24,7 @@ from signloom.sources import read_source
 from signloom.streams import runner
 from signloom.streams.flow import Flow, colour_wheel
 from signloom.streams.flow_view import FULL_PX_S
-from signloom.streams.pose import Finder, HolisticPose
+from signloom.streams.pose_holistic import HolisticFinder, HolisticPose
 from signloom.streams.signer_crop import SignerCrop
 from signloom.transforms.geometry import warp_frames
 
@@ -457,11 +457,11 @@ def test_without_the_pose_or_shoulders_nothing_can_be_cut_out(cut_out, tmp_path,
         Preparation(streams=("signer",))
     source, _, preparation = cut_out
 
-    def blind(self, frame, find=Finder.find):
-        points = find(self, frame)
+    def blind(self, frame, time_s, find=HolisticFinder.find):
+        points = find(self, frame, time_s)
         points[11:13, 3] = 0  # the shoulders
         return points
 
-    monkeypatch.setattr(Finder, "find", blind)
+    monkeypatch.setattr(HolisticFinder, "find", blind)
     with pytest.raises(InputError, match="1 no-shoulders"):
         prepare_corpus(source, tmp_path, preparation, workers=0, quiet=True)

@@ -11,7 +11,7 @@ import pytest
 from signloom import media
 from signloom.cli.main import main
 from signloom.data.manifest import read_manifest
-from signloom.data.skeleton import PARTS, joints_of
+from signloom.data.skeleton import INDEX, PARTS, joints_of
 from signloom.data.stream import ClipInfo
 from signloom.errors import InputError, MediaError
 from signloom.pipelines.predict import read_clip
@@ -212,3 +212,40 @@ def test_a_session_leaves_ghosts_out_as_prepare_does(tmp_path):
         assert stream.extra(ClipInfo("clip", 25.0, complete={"pose": joints}))["pose_found"] == {"ghost_hands": 3}
     kept = stream_named("pose", ghosts="keep").gather(list(samples), info)
     assert kept.present_TJ[3:, PARTS["left_hand"]].all()
+
+
+def _clip_of_hands(right_of_left, right_of_right, apart=0):
+    """30 frames of a right hand, on which the left one lies in 6, both arms leading there; and ``apart`` at the end in
+    which a left hand is by itself. As signloom's own finder gives them."""
+    samples = np.zeros((30, 545, 4), np.float32)
+    shown = np.stack([np.linspace(0, 40, 21), np.linspace(0, 30, 21) % 17], 1)
+    for k, place in {11: (350, 200), 12: (250, 200), 13: (330, 260), 15: (272, 301), 16: (270, 300)}.items():
+        samples[:, k, :2], samples[:, k, 3] = place, 0.9
+    for side, right, frames in ((1, right_of_right, slice(0, 30)), (0, right_of_left, slice(4, 10))):
+        hand = slice(501 + 21 * side, 522 + 21 * side)
+        samples[frames, hand, :2], samples[frames, hand, 3] = shown + np.array([270, 300]), 1
+        samples[frames, 543 + side] = 0.9, right, 0, 1
+    if apart:
+        samples[-apart:, 501:522, :2], samples[-apart:, 501:522, 3] = shown + np.array([420, 300]), 1
+        samples[-apart:, 543] = 0.9, 0.03, 0, 1
+    return list(samples)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "apart", "ghost"),
+    [
+        (0.92, 0.97, 0, True),  # both say that they are the right one
+        (0.92, 0.97, 4, False),  # but there is a left one
+        (0.60, 0.97, 0, False),  # hands laid together
+        (0.92, 0.60, 0, False),
+        (0.05, 0.97, 0, False),
+    ],
+)
+def test_a_ghost_whose_arm_follows_is_told_by_the_side_of_its_points(left, right, apart, ghost):
+    info = ClipInfo("clip", 25.0, (640, 480))
+    joints = stream_named("pose").gather(_clip_of_hands(left, right, apart), info)
+    assert joints.present_TJ[4:10, PARTS["left_hand"]].any() == (not ghost)
+    assert joints.present_TJ[:, PARTS["right_hand"]].all()
+    arm = [INDEX["left_elbow"], INDEX["left_wrist"]]
+    assert joints.present_TJ[4:10, arm].any() == (not ghost)  # where the arm is then nobody knows
+    assert joints.present_TJ[10:, arm].all()

@@ -41,6 +41,8 @@ VERBS = {
     "generate": "paint a signer from poses: .pose files or source video in, video out",
     "export": "write a model as an ONNX file, for other runtimes, phones and browsers",
     "info": "what a run or corpus is, what it was made of, how good it is, and what it needs",
+    "poses": "write poses for other programs, as tables (CSV) or moving skeletons (BVH)",
+    "models": "the networks that find poses: what is there, and taking them out of a wheel or folder",
     "bench": "measure speed on this machine",
 }
 

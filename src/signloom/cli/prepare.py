@@ -58,6 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """How the streams are made."""
+    parser.add_argument(
+        "--pose",
+        choices=["holistic", "mediapipe-holistic"],
+        default="holistic",
+        help="what finds poses: MediaPipe's Holistic networks run here (default), or MediaPipe itself, for comparison",
+    )
+    parser.add_argument(
+        "--overlay", action="store_true", help="also write each clip's footage with the pose drawn on it, to look at"
+    )
     parser.add_argument("--face", choices=["contours", "mesh"], default="contours", help="128 or all 468 face points")
     parser.add_argument(
         "--shorter-px", type=whole(1), default=256, help="shorter side of prepared frames (default: 256)"
@@ -160,7 +169,7 @@ def _preparation(args: argparse.Namespace, usual: list[str]):
 
     flow = Flow.named(args.flow, units=args.flow_units)
     settings: dict[str, dict[str, object]] = {
-        "pose": {"face": args.face},
+        "pose": {"face": args.face, "extractor": args.pose},
         "frames": {"shorter_px": args.shorter_px},
         "flow": {"method": flow.method, "preset": flow.preset, "units": flow.units},
         "signer": {
@@ -176,6 +185,8 @@ def _preparation(args: argparse.Namespace, usual: list[str]):
     for stream, own in chosen.items():
         settings[stream] = {**settings.get(stream, {}), **own}
     names = [*(args.streams or usual), *(["flow_view"] if args.flow_view else [])]
+    if args.overlay:
+        names = [*(["pose"] if "pose" not in names else []), *names, "pose_view"]
     limits = Limits(max_frames=args.max_frames, max_seconds=args.timeout_s)
     return Preparation(streams_to_make(names, settings), limits)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signloom.data.holistic_points import CONTOUR_POINTS
 from signloom.data.people import Chosen, choose_person
 from signloom.data.pose_points import component_slices, hand_points, real_points
 from signloom.errors import InputError
@@ -331,9 +332,7 @@ def _outline_of(
             limbs = component.limbs
             # A whole mesh has thousands of lines; its outlines are those between the points that contours keep.
             if len(limbs) > 400:
-                from pose_format.utils.holistic import FACEMESH_CONTOURS_POINTS
-
-                keep = {component.points.index(p) for p in FACEMESH_CONTOURS_POINTS if p in component.points}
+                keep = {component.points.index(str(p)) for p in CONTOUR_POINTS if str(p) in component.points}
                 limbs = [(a, b) for a, b in limbs if a in keep and b in keep]
             used_P, ends = np.unique(np.array(limbs, int).reshape(-1, 2), return_inverse=True)
             places = part.start + used_P

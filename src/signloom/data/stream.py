@@ -114,6 +114,10 @@ class Stream(Protocol):
         """What makes the stream: method, settings, version. Models refuse a corpus with another one."""
         ...
 
+    def check(self) -> None:
+        """Raise MissingExtraError or InputError where what makes it is not here, before a run begins."""
+        return
+
     def open(self, info: ClipInfo) -> Stage:
         """Begin a clip. Raises MediaError or InputError where it cannot be made of this one."""
         ...

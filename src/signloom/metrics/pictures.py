@@ -18,7 +18,7 @@ from signloom.data.skeleton import PARTS, Joints, joints_of, shoulder_width_px
 from signloom.errors import InputError
 from signloom.media import import_cv2
 from signloom.streams.flow import Flow
-from signloom.streams.pose import HolisticPose
+from signloom.streams.pose_holistic import HolisticPose
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -118,7 +118,11 @@ def prepare_corpus(
     if out.resolve() == manifest.root.resolve() and (out / "manifest.jsonl").exists():
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
     earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
-    made = preparation.fingerprints() if any("video" in r.streams for r in manifest) else {}
+    made: Mapping[str, Any] = {}
+    if any("video" in r.streams for r in manifest):
+        made = preparation.fingerprints()
+        for stream in preparation.streams.values():
+            stream.check()
     try:
         outcomes = map_clips(
             prepare_clip,
@@ -218,6 +222,8 @@ def _with_earlier(
     also = {s: made for s, made in earlier.meta.get("streams", {}).items() if s in makeable() and s not in streams}
     if "flow" in streams and also.get("flow_view", {}).get("flow") != streams["flow"]:
         also.pop("flow_view", None)  # it shows another flow
+    if "pose" in streams and also.get("pose_view", {}).get("pose") != streams["pose"]:
+        also.pop("pose_view", None)  # it shows another pose
     if "pose" in streams and also.get("virtual_imu", {}).get("pose") != streams["pose"]:
         also.pop("virtual_imu", None)  # it is of another pose
     merged, used = [], set()

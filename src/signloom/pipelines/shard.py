@@ -37,7 +37,7 @@ from signloom.runtime.workers import Job, map_clips
 from signloom.streams import STREAMS
 
 _TIMEOUT_S = 3600.0  # for a shard
-_UNREAD = ("flow_view", "signer", "skeleton")  # no recogniser reads them
+_UNREAD = ("flow_view", "pose_view", "signer", "skeleton")  # no recogniser reads them
 _TOLD = ("id", "label", "signer", "source", "split", "parent", "n_frames", "fps", "content", "licence", "consent")
 _CUT = ("first_frame", "end_frame", "box_px")  # of a prepared corpus, which has no ranges in seconds
 

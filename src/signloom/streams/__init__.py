@@ -36,6 +36,7 @@ STREAMS = {
     "flow": "signloom.streams.flow:FlowStream",
     "imu": "signloom.streams.imu:ImuStream",
     "flow_view": "signloom.streams.flow_view:FlowViewStream",
+    "pose_view": "signloom.streams.pose_view:PoseViewStream",
     "signer": "signloom.streams.signer_crop:SignerStream",
     "skeleton": "signloom.streams.skeleton:SkeletonStream",
     "depth": "signloom.streams.depth:DepthStream",

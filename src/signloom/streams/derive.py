@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,8 @@ from signloom.media.recording import Recording
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
 from signloom.streams import recordings, streams_of
-from signloom.streams.person_mask import VERSION as MASK_VERSION
-from signloom.streams.person_mask import person_masks
+from signloom.streams.holistic.networks import models_hash
+from signloom.streams.person_mask import PersonMask
 from signloom.streams.pose import seen_parts
 from signloom.streams.runner import Runner
 from signloom.transforms.augment.draw import ClipDraw, Facts, Painter
@@ -71,7 +71,7 @@ class Derivation:
             "version": VERSION,
             "signloom": signloom.__version__,
         }
-        return {**made, "mask": MASK_VERSION} if "mask" in self.policy.needs else made
+        return {**made, "mask": models_hash(["person_mask"])} if "mask" in self.policy.needs else made
 
     def copy_id(self, record: Record, copy: int) -> str:
         """What copy number ``copy`` of a clip is called."""
@@ -98,7 +98,7 @@ def derive_clip(
     pictured = any(s != "pose" for s in how.streams)
     if pictured and not all(c.whole for c in copies):
         with ExitStack() as stack:
-            mask = stack.enter_context(person_masks()) if "mask" in how.policy.needs else None
+            mask = stack.enter_context(closing(PersonMask())).of if "mask" in how.policy.needs else None
             painting = [stack.enter_context(_Painting(c, mask)) for c in copies]
             for frame in clip.frames():
                 for one in painting:

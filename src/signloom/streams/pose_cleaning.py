@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signloom.data.holistic_points import BODY_POINTS
 from signloom.data.people import choose_person
 from signloom.data.pose_points import hand_points, real_points, without_confidence
-from signloom.data.skeleton import HAND_SIDES, joints_of, left_out_hands
+from signloom.data.skeleton import HAND_SIDES, joints_of, left_out_hands, shoulder_width_px
 from signloom.errors import MediaError
-from signloom.transforms.ghost_hands import ghost_hands
+from signloom.transforms.ghost_hands import arms_that_follow, ghost_hands
 
 if TYPE_CHECKING:
     from pose_format import Pose
 
 GHOSTS = ("drop", "keep")
 _HAND_POINTS = 21
+_ARM_POINTS = {
+    side: tuple(f"{side.upper()}_{name}" for name in ("ELBOW", "WRIST", "PINKY", "INDEX", "THUMB"))
+    for side in HAND_SIDES
+}
 
 
 @dataclass(frozen=True)
@@ -66,16 +71,26 @@ def clean_pose(pose: Pose, *, person: str = "auto", ghosts: str = "drop", sure: 
     return CleanPose(pose, {name: n for name, n in found.items() if n})
 
 
-def without_ghosts(pose: Pose) -> tuple[Pose, int]:
+def without_ghosts(pose: Pose, right_TS: np.ndarray | None = None) -> tuple[Pose, int]:
     """``pose``, of one person, with confidence 0 for each hand that is a ghost of the other, and in how many frames
-    there is one (:func:`signloom.transforms.ghost_hands.ghost_hands`). The places of its points stay."""
-    ghosts_TS = ghost_hands(joints_of(pose))
+    there is one (:func:`signloom.transforms.ghost_hands.ghost_hands`). The places of its points stay.
+
+    ``right_TS``: how surely each hand's points are a right hand's, where that is known. Where a ghost's arm has
+    followed it, elbow and wrist get confidence 0 as well: where they are nobody knows.
+    """
+    joints = joints_of(pose)
+    ghosts_TS = ghost_hands(joints, right_TS)
     n = int(ghosts_TS.any(1).sum())
     if not n:
         return pose, 0
     confidence = np.array(pose.body.confidence, copy=True)
     for side, ghost_T in zip(HAND_SIDES, ghosts_TS.T):
         confidence[np.ix_(ghost_T, np.array([True]), hand_points(pose, side))] = 0
+    if right_TS is not None:
+        follow_TS = arms_that_follow(joints.xy_TJC, ghosts_TS, shoulder_width_px(joints) or 0.0)
+        for side, follow_T in zip(HAND_SIDES, follow_TS.T):
+            arm = [k for k, name in enumerate(BODY_POINTS) if name in _ARM_POINTS[side]]
+            confidence[np.ix_(follow_T, [0], arm)] = 0
     return _with(pose, np.ma.getdata(pose.body.data), confidence), n
 
 

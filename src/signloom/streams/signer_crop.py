@@ -13,7 +13,9 @@ from signloom.data.skeleton import INDEX, Joints
 from signloom.data.stream import ClipInfo, Stream, Timed
 from signloom.errors import InputError, MediaError
 from signloom.streams.frames import PRESET, H264Stream
-from signloom.streams.pose import PoseStream, import_mediapipe
+from signloom.streams.holistic.networks import find_network
+from signloom.streams.person_mask import PersonMask
+from signloom.streams.pose import PoseStream
 from signloom.transforms.geometry import scaling, translation, warp_frames
 from signloom.transforms.pose_map import CHANNELS, pose_map_of_picture
 
@@ -28,7 +30,7 @@ class SignerCrop:
     The middle between the shoulders stands at ``across`` of the square's width (0 is the left) and at ``height`` of its
     height (0 is the top), where head and hands fit. So the same build stands on the same pixels in training and in use.
     What lies outside the picture repeats its edge. ``background`` ``"keep"``s what is behind the signer, or paints it
-    ``"black"``, ``"white"`` or in a colour as ``"#00ff00"``, by the segmentation model inside MediaPipe's wheel.
+    ``"black"``, ``"white"`` or in a colour as ``"#00ff00"``, by MediaPipe's selfie segmentation network.
     """
 
     size_px: int = 512
@@ -110,25 +112,24 @@ class Cutter:
 
     def __init__(self, crop: SignerCrop, matrix: np.ndarray):
         self._crop, self._matrix = crop, matrix
-        self._segmentation = None
+        self._masks: PersonMask | None = None
         if crop.background != "keep":
             self._colour = np.array(_colour(crop.background), np.float32)
-            solutions = import_mediapipe().solutions
-            self._segmentation = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+            self._masks = PersonMask()
 
     def cut(self, frame: np.ndarray) -> np.ndarray:
         """The square of ``frame`` (uint8 (H, W, 3) RGB), uint8 (size_px, size_px, 3)."""
         square = warp_frames(np.asarray(frame)[None], self._matrix, self._crop.size_px)[0]
-        if self._segmentation is None:
+        if self._masks is None:
             return square
-        mask = np.clip(self._segmentation.process(np.ascontiguousarray(square)).segmentation_mask, 0, 1)[..., None]
+        mask = self._masks.of(square)[..., None]
         return (square * mask + self._colour * (1 - mask)).round().astype(np.uint8)
 
     def close(self) -> None:
-        """Let go of the segmentation model."""
-        if self._segmentation is not None:
-            self._segmentation.close()
-            self._segmentation = None
+        """Hand the segmentation network back."""
+        if self._masks is not None:
+            self._masks.close()
+            self._masks = None
 
 
 def warp_drawing(picture_HWC: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -236,6 +237,10 @@ class SignerStream(H264Stream):
             "preset": PRESET,
             "pose": self.pose.fingerprint(),
         }
+
+    def check(self) -> None:
+        if not self.pairs and self.background != "keep":
+            find_network("person_mask")
 
     def open(self, info: ClipInfo) -> _Cutting:
         """Raises MediaError(reason="no-shoulders")."""

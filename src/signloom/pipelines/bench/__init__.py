@@ -16,6 +16,7 @@ GROUPS = {
     "start": "start:measure_start",
     "decode": "video:measure_decoding",
     "cuts": "cuts:measure_cuts",
+    "poses": "poses:measure_finding",
     "prepare": "poses:measure_preparing",
     "augment": "growing:measure_augmenting",
     "flow": "video:measure_flow",

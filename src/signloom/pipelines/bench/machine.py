@@ -11,7 +11,7 @@ from typing import Any
 from signloom.runtime.workers import default_workers
 from signloom.training.precision import choose_precision
 
-PACKAGES = ("torch", "mediapipe", "opencv-contrib-python", "av", "numpy", "accelerate")
+PACKAGES = ("torch", "mediapipe", "ai-edge-litert", "opencv-contrib-python", "av", "numpy", "accelerate")
 ABILITIES = {
     "avx2": ("avx2",),
     "avx512": ("avx512_f",),

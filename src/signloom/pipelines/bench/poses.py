@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -46,6 +47,78 @@ with holistic.Holistic(model_complexity=1) as model:
         np.save(f"{out}/{number}.npy", np.array(rows, np.float32))
 print(json.dumps({"peak_memory_per_worker_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 """
+
+# Finding alone, once everything is loaded; each frame's own time is what a live session waits for it.
+_FIND = """
+import json, resource, sys, time
+{load}
+times, began = [], time.perf_counter()
+for file in sys.argv[1:]:
+{frames}
+        asked = time.perf_counter()
+        {find}
+        times.append(1000 * (time.perf_counter() - asked))
+print(json.dumps({{"seconds": time.perf_counter() - began, "frame_ms": times,
+    "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}}))
+"""
+OURS = _FIND.format(
+    load="""
+from signloom import media
+from signloom.streams.pose import PoseStream
+media.import_cv2().setNumThreads(1)
+estimator = PoseStream().estimator
+estimator.finder().close()
+""",
+    frames="""
+    finder = estimator.finder()
+    for time_s, frame in media.iter_frames(file):
+""",
+    find="finder.find(frame, time_s)",
+)
+PLAIN = _FIND.format(
+    load="""
+import cv2, numpy
+from mediapipe.python.solutions import holistic
+model = holistic.Holistic(model_complexity=1)
+model.process(numpy.zeros((240, 320, 3), numpy.uint8))
+""",
+    frames="""
+    capture = cv2.VideoCapture(file)
+    while (got := capture.read())[0]:
+        frame = cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
+""",
+    find="model.process(frame)",
+)
+
+
+def measure_finding(bench: Bench) -> Measured:
+    """Finding poses, start-up apart: in one process, in two, and in a plain MediaPipe loop, which has all cores."""
+    ways = {
+        "1 process": (OURS, 1),
+        "2 processes": (OURS, 2),
+        "plain loop (MediaPipe), free to use all cores": (PLAIN, 1),
+    }
+    speed: dict[str, list[float]] = {name: [] for name in ways}
+    frame_ms: dict[tuple[str, str], list[float]] = {(name, of): [] for name in ways for of in ("median", "95 %")}
+    memory: dict[str, list[float]] = {name: [] for name in ways}
+    files = [str(clip) for clip in bench.clips]
+    for _ in rounds("find poses", bench.repeats):
+        for name, (program, n_processes) in ways.items():
+            shares = [files[k::n_processes] for k in range(n_processes)]
+            with ThreadPoolExecutor(n_processes) as pool:
+                commands = [[sys.executable, "-c", program, *share] for share in shares if share]
+                told = [json.loads(printed) for _, printed in pool.map(run_command, commands)]
+            speed[name].append(bench.n_frames / max(t["seconds"] for t in told))
+            every = sorted(ms for t in told for ms in t["frame_ms"])
+            frame_ms[name, "median"].append(every[len(every) // 2])
+            frame_ms[name, "95 %"].append(every[len(every) * 95 // 100])
+            memory[name].append(max(t["mb"] for t in told))
+    frames = [Measure("poses", name, "frames/s", tuple(values)) for name, values in speed.items()]
+    late = [Measure("poses", f"{name}: a frame, {of}", "ms", tuple(ms)) for (name, of), ms in frame_ms.items()]
+    peaks = [Measure("poses", name, "MB peak a process", tuple(values)) for name, values in memory.items()]
+    one, two, plain = frames
+    pairs = (("1 process vs plain loop", one, plain), ("2 processes vs plain loop", two, plain), ("2 vs 1", two, one))
+    return [*frames, *late, *peaks], [ratio_of(f"find poses: {name}", a, b) for name, a, b in pairs]
 
 
 def measure_preparing(bench: Bench) -> Measured:
