@@ -75,7 +75,7 @@ def learning_curve(
     for n, accuracy_F in zip(sizes, accuracy_FP.T):
         low, high = mean_interval(accuracy_F, seed=seed) if len(accuracy_F) > 2 else (None, None)
         points.append({"n": float(n), "value": float(accuracy_F.mean()), "low": low, "high": high})
-    laws: Sequence[Any] = ()
+    laws: Any = ()
     if len(accuracy_FP) > 2:
         rows_RF = np.random.default_rng(seed).integers(len(accuracy_FP), size=(RESAMPLES, len(accuracy_FP)))
         laws = fit_power_laws(sizes, 1 - accuracy_FP[rows_RF].mean(axis=1))
