@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from signloom.cli.say import say
 from signloom.runtime.text import json_line, plain
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                     found = annotate(predictor, video)
             except MediaError as error:
                 failed += 1
-                row = {"file": str(video), "error": str(error), "reason": error.reason}
+                row: dict[str, Any] = {"file": str(video), "error": str(error), "reason": error.reason}
                 say(json_line(row) if args.json else f"{plain(str(video))}: not read ({error.reason}): {error}")
                 continue
             files = write_all(found, video, args.out, args.formats, name)

@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom crossval corpus/ --recipe rgb --seeds 0 --out runs/loso-rgb   from frames (see signloom train --recipe help)
   signloom crossval corpus/ --folds k-fold --k 5 --seeds 0 --out runs/k5
 
+  signloom crossval corpus/ --out runs/loso --seeds 0 --learning-curve   how many clips, and signers, are needed
+
 Every run is resumed or reused when the same command is given again."""
     parser.add_argument("corpus", type=Path, help="a corpus folder made by `signloom prepare`")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
@@ -34,6 +36,12 @@ Every run is resumed or reused when the same command is given again."""
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="start every run from a reference network (I3D): .pt, .safetensors"
+    )
+    parser.add_argument(
+        "--learning-curve",
+        action="store_true",
+        help="also train with fewer takes and with fewer signers, and say what more would bring (takes 4 to 6 times as "
+        "long; a sign's clips of unknown signers count as takes)",
     )
     parser.add_argument("--no-clips", action="store_true", help="embed no footage in the report")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -63,6 +71,12 @@ def run(args: argparse.Namespace) -> int:
     scheme = {"signer": "leave-one-signer-out"}.get(args.folds, args.folds)
     given = Given(args.weights, args.teacher)
     results = cross_validate(manifest, recipe, chosen, args.seeds, args.out, scheme=scheme, given=given)
+    if args.learning_curve:
+        from signloom.pipelines.learning_curve import add_learning_curve
+
+        if given != Given():
+            raise InputError("--learning-curve trains every run from nothing; leave --teacher and --weights out")
+        results = add_learning_curve(results, manifest, recipe, chosen, args.seeds, args.out, scheme=scheme)
     file = write_json(args.out / "evaluation.json", results)
     page = write_report(results, args.out / "report.html", embed_clips=not args.no_clips)
     if args.json:
@@ -72,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
                     "cross_validation": results["cross_validation"],
                     "runs": results["runs"],
                     "split": results["split"],
+                    **({"learning_curve": results["learning_curve"]} if args.learning_curve else {}),
                     "results": str(file),
                     "report": str(page),
                 },

@@ -15,7 +15,7 @@ from signloom.runtime.text import json_line, plain
 BLOCK = 16
 """So many files a process are answered before the answers are written."""
 NOT_TOLD = (
-    "this model cannot tell that a clip is none of its signs: it was trained without 20 validation clips that it "
+    "this model cannot tell that a clip is none of its signs: it was trained without ten validation clips that it "
     "recognises, or by an earlier signloom. Every clip gets one of its labels; train it again for an unknown score"
 )
 

@@ -93,7 +93,8 @@ class Webcam:
                 "help lists them), or a file (--file)",
                 "no-camera",
             )
-        cv2.utils.logging.setLogLevel(0)  # what goes wrong is told below
+        if hasattr(cv2, "setLogLevel"):
+            cv2.setLogLevel(0)  # what goes wrong is told below
         capture = cv2.VideoCapture(self._number)
         if capture.isOpened():
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size_px[0])

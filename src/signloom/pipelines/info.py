@@ -168,8 +168,8 @@ def _about_run(folder: Path) -> dict[str, Any]:
 
 def _tells_unknown(config: Mapping[str, Any]) -> str:
     """What of a clip is looked at to say that it is none of the signs."""
-    figures = (config.get("open_set") or {}).get("figures") or {}
-    return f"told, by {' and '.join(figures)}" if figures else "not told"
+    figure = (config.get("open_set") or {}).get("figure")
+    return f"told, by {figure}" if figure else "not told"
 
 
 def _measured(folder: Path) -> dict[str, Any] | None:

@@ -143,5 +143,48 @@ def reliability(bins: Sequence[Mapping[str, Any]], title: str) -> str:
     )
 
 
+def curve(points: Sequence[Mapping[str, Any]], ahead: Sequence[Mapping[str, Any]], title: str, axis: str) -> str:
+    """Accuracy against a number, on a scale that doubles: what was measured with its intervals, and, dashed with a
+    band, what more would bring."""
+    left, top, wide, high = 46, 12, 380, 220
+    every = [*points, *ahead]
+    least, most = math.log2(every[0]["n"]), math.log2(every[-1]["n"])
+
+    def at(point: Mapping[str, Any], name: str = "value") -> tuple[float, float]:
+        value = point["value"] if point.get(name) is None else point[name]
+        x = left + wide * (math.log2(point["n"]) - least) / max(most - least, 1e-9)
+        return x, top + high * (1 - value)
+
+    def path(some: Sequence[Mapping[str, Any]], name: str = "value") -> str:
+        return "L".join(f"{x:.1f} {y:.1f}" for x, y in (at(p, name) for p in some))
+
+    beyond = [points[-1], *ahead]
+    band = f"M{path(beyond, 'high')}L{path(beyond[::-1], 'low')}Z" if ahead else ""
+    whiskers = "".join(
+        f"M{at(p)[0]:.1f} {at(p, 'low')[1]:.1f}V{at(p, 'high')[1]:.1f}" for p in points if p.get("low") is not None
+    )
+    dots = "".join(
+        f'<circle class="dot" cx="{at(p)[0]:.1f}" cy="{at(p)[1]:.1f}" r="4"><title>{p["n"]:g}: {percent(p["value"])}'
+        "</title></circle>"
+        for p in points
+    )
+    grid = "".join(f"M{left} {top + high * f:g}h{wide}" for f in (0, 0.25, 0.5, 0.75, 1))
+    ticks = "".join(
+        f'<text text-anchor="end" x="{left - 7}" y="{top + high * (1 - f) + 4:g}">{100 * f:.0f}</text>'
+        for f in (0, 0.25, 0.5, 0.75, 1)
+    )
+    ticks += "".join(
+        f'<text text-anchor="middle" x="{at(p)[0]:.1f}" y="{top + high + 18}">{p["n"]:g}</text>' for p in every
+    )
+    return (
+        f'<svg class="reliability" role="img" aria-label="{text_of(title)}" font-size="12" '
+        f'viewBox="0 0 {left + wide + 20} {top + high + 44}" style="max-width:{left + wide + 20}px">'
+        f'<path class="grid" d="{grid}"/><path class="count" d="{band}" fill-opacity="0.5"/>'
+        f'<path class="line" d="M{path(points)}"/><path class="ideal" d="M{path(beyond)}"/>'
+        f'<path class="line" d="{whiskers}"/>{dots}{ticks}'
+        f'<text text-anchor="middle" x="{left + wide / 2:g}" y="{top + high + 38}">{text_of(axis)}</text></svg>'
+    )
+
+
 def _shortened(label: str, at_most: int = 18) -> str:
     return label if len(label) <= at_most else label[: at_most - 1] + "…"

@@ -21,6 +21,7 @@ from signloom.report.markup import name_of, text_of
 from signloom.report.sections import (
     confidence_section,
     confusions_section,
+    curve_section,
     failures_section,
     folds_section,
     fusion_section,
@@ -106,6 +107,7 @@ def _sections(results: Results, rows: int) -> tuple[list[Section], list[Section]
     """What stands before and what after the clips."""
     before = [
         ("folds", "Fold by fold", folds_section(results)),
+        ("curve", "How many clips are needed", curve_section(results)),
         ("fusion", "Fusion", fusion_section(results)),
         ("streams", "Stream by stream", streams_section(results)),
         ("signers", "Signer by signer", signers_section(results)),

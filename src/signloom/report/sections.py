@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 from signloom.report.confusions import Cells, confusion_cells, most_confused, ranked_confusions, row_totals
-from signloom.report.figures import bar, heatmap, reliability
+from signloom.report.figures import bar, curve, heatmap, reliability
 from signloom.report.markup import (
     Column,
     Number,
@@ -28,6 +28,7 @@ from signloom.report.words import (
     Results,
     count,
     cross_validation,
+    curve_sentences,
     entry_of,
     fusion_sentences,
     how_resampled,
@@ -49,6 +50,22 @@ MAX_OPEN_ROWS = 60
 def scope(results: Results) -> str:
     """The line that says on what a section's numbers were measured."""
     return f'<p class="scope">Measured on {text_of(split_phrase(results))}</p>'
+
+
+def curve_section(results: Results) -> str:
+    """How accuracy grows with takes and signers, and what more would bring."""
+    parts = []
+    for found in results.get("learning_curve") or []:
+        words = "".join(f"<p>{text_of(sentence)}.</p>" for sentence in curve_sentences(found))
+        axis = {"takes": "takes of each sign by each signer", "signers": "signers learnt from"}[found["by"]]
+        parts.append(words + curve(found["points"], found["ahead"], f"Accuracy by number of {axis}", axis))
+    if not parts:
+        return ""
+    doubt = (
+        "<p>Dashed: a power law through the points, error = a + b · n^(-c). Its band resamples the folds; it does not "
+        "know of what no point shows, such as signs that more clips never part.</p>"
+    )
+    return scope(results) + "".join(parts) + doubt
 
 
 def folds_section(results: Results) -> str:

@@ -9,6 +9,7 @@ from signloom.report.words import (
     Results,
     count,
     cross_validation,
+    curve_sentences,
     entry_of,
     fusion_sentences,
     headline_sentences,
@@ -75,6 +76,8 @@ def summary_lines(results: Results) -> list[str]:
     for row in results.get("without") or []:
         note = f"{count(row['n_clips'], 'clip')}; {100 * row['difference']['value']:+.1f} points against all streams"
         lines.append(_line(f"without {row['stream']}", row["top1"], note))
+    for curve in results.get("learning_curve") or []:
+        lines += ["", *(f"  {sentence}" for sentence in curve_sentences(curve))]
     if results.get("generated"):
         lines += ["", *generated_lines(results["generated"])]
     if results.get("fusion"):

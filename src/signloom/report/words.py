@@ -326,3 +326,18 @@ def remark_on(signer_row: Mapping[str, Any]) -> str:
     if signer_row.get("left_handed") or str(signer_row.get("handedness") or "").lower().startswith("left"):
         return "left-handed"
     return ""
+
+
+def curve_sentences(curve: Mapping[str, Any]) -> list[str]:
+    """A learning curve in words: what was measured, and what more would bring, with how sure that is."""
+    by = {"takes": "takes of each sign by each signer", "signers": "signers"}[curve["by"]]
+    measured = ", ".join(f"{p['n']:g}: {percent(p['value'])}" for p in curve["points"])
+    lines = [f"Top-1 by number of {by}: {measured}"]
+    for point in curve["ahead"]:
+        sure = (
+            f"95 % interval {percent(point['low'])} to {percent(point['high'])}, over {curve['n_folds']} folds"
+            if point["low"] is not None
+            else "how sure that is cannot be said: it takes three folds or more"
+        )
+        lines.append(f"With {point['n']:g} it would be about {percent(point['value'])} ({sure})")
+    return lines

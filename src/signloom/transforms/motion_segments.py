@@ -28,15 +28,15 @@ class Span(NamedTuple):
 class MotionSegmenter:
     """Finds stretches in which somebody signs. Lengths are in shoulder widths, times in seconds.
 
-    A hand is raised above ``rest`` below the shoulders, and fast above ``speed`` a second. A stretch begins once hands
-    were active for ``begin_s``, and ends when they were not for ``end_s``; shorter ones than ``least_s`` are none, and
-    longer ones than ``most_s`` are cut.
+    A hand is raised less than ``rest`` below the shoulders, and fast above ``speed`` a second. A stretch begins once
+    hands were active for ``begin_s``, and ends when they were not for ``end_s``; shorter ones than ``least_s`` are
+    none, and longer ones than ``most_s`` are cut.
     """
 
-    rest: float = 1.05
-    speed: float = 1.5
+    rest: float = 0.7
+    speed: float = 2.5
     begin_s: float = 0.1
-    end_s: float = 0.3
+    end_s: float = 0.2
     least_s: float = 0.3
     most_s: float = 6.0
     start_s: float | None = None

@@ -31,8 +31,8 @@ from signloom.metrics.intervals import paired_difference, share_interval, signer
 from signloom.runtime.atomic import atomic_write, write_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.tasks.recognise.evaluate import Scores, results_of, score_corpus
-from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, log_odds, on_labels
-from signloom.tasks.recognise.open_set import KEPT, LEAST_CLIPS, Answers
+from signloom.tasks.recognise.fusion import Fusion, equal_fusion, fit_fusion, on_labels
+from signloom.tasks.recognise.open_set import Answers
 from signloom.tasks.recognise.predict import Recogniser, RecogniserSession, prediction
 from signloom.training.checkpoint import (
     Checkpoint,
@@ -381,13 +381,7 @@ def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedRecogniser:
     if not whole.any():
         return unfitted
     y = np.array([index[r.label] for r in val if r.label is not None])
-    fusion = fit_fusion(list(log_p_SNK[:, whole]), y[whole])
-    right_N = fusion(list(log_p_SNK[:, whole])).argmax(axis=1) == y[whole]
-    unknown_N = fusion.unknown([_unknown_of(own, val.records) for own in scored], present_SN)
-    if unknown_N is not None and right_N.sum() >= LEAST_CLIPS:
-        shift = -float(np.quantile(log_odds(unknown_N[whole][right_N]), KEPT))
-        fusion = replace(fusion, unknown_shift=shift)
-    return replace(unfitted, fusion=fusion)
+    return replace(unfitted, fusion=fit_fusion(list(log_p_SNK[:, whole]), y[whole]))
 
 
 @dataclass(frozen=True)
@@ -611,7 +605,6 @@ def save_fusion(model: FusedRecogniser, folder: str | os.PathLike[str]) -> Path:
             "shrinkage": fusion.shrinkage,
             "step": fusion.step,
             "validation": fusion.validation,
-            "unknown_shift": fusion.unknown_shift,
         },
     )
     return folder
@@ -662,7 +655,6 @@ def load_fusion(folder: str | os.PathLike[str]) -> FusedRecogniser:
             config.get("shrinkage", config.get("pull")),
             config["step"],
             config["validation"],
-            config.get("unknown_shift"),
         )
         wanted = [(str(m["name"]), Path(folder) / m["path"], m["checkpoint"]) for m in members]
     except FileNotFoundError as error:

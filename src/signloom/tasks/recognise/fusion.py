@@ -53,8 +53,7 @@ class Fusion:
     ``rule``: ``equal`` (no validation clips), ``fitted``, or ``fitted, then towards the best stream``. ``shrinkage`` is
     the strength that held the weights towards equal ones (None: infinite), ``step`` how far (0 to 1) they were then
     moved towards the best stream. ``validation`` has ``n_clips``, ``top1`` and ``nll`` of the fusion, and ``top1_S`` of
-    each stream alone; it is empty without validation clips. ``unknown_shift`` is added to the mean of the streams'
-    unknown scores, as log odds, so that as many validation clips stay known as of each stream; None: not found out.
+    each stream alone; it is empty without validation clips.
     """
 
     weights: tuple[float, ...]
@@ -63,10 +62,10 @@ class Fusion:
     shrinkage: float | None = None
     step: float = 0.0
     validation: dict[str, Any] | None = None
-    unknown_shift: float | None = None
 
     def unknown(self, unknown_SN: Sequence[np.ndarray | None], present_SN: np.ndarray) -> np.ndarray | None:
-        """One unknown score a clip from those of the streams that it has and that tell; None where one has none."""
+        """One unknown score a clip: the mean of the log odds of the streams that it has and that tell; None where a
+        clip has none of these."""
         told = np.array([own is not None for own in unknown_SN])
         weight_SN = np.asarray(self.weights)[:, None] * present_SN * told[:, None]
         weight_SN = np.where(weight_SN.sum(axis=0) > 0, weight_SN, present_SN * told[:, None])
@@ -74,7 +73,7 @@ class Fusion:
             return None
         odds_SN = np.array([log_odds(own) if own is not None else 0 * weight_SN[0] for own in unknown_SN])
         mean_N = (weight_SN * odds_SN).sum(axis=0) / weight_SN.sum(axis=0)
-        return 1 / (1 + np.exp(-(mean_N + (self.unknown_shift or 0.0))))
+        return 1 / (1 + np.exp(-mean_N))
 
     def __call__(self, log_p_SNK: Sequence[np.ndarray], present_SN: np.ndarray | None = None) -> np.ndarray:
         """Fused log-probabilities (N, K) float64 from each stream's log-probabilities or calibrated logits (N, K).

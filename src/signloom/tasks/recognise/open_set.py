@@ -1,9 +1,11 @@
 """None of these: how unlike all the signs that it knows a recogniser finds a clip, and from where on it says so.
 
-How strange a clip is, figures say (:data:`FIGURES`); each is brought to the scale that clips of known signs have on
-validation, and they are added. The sum becomes an *unknown score* from 0 to 1: .5 where :data:`KEPT` of the validation
-clips that were recognised lie below, .05 at their median. Validation clips alone decide; no clip of an unknown sign is
-needed.
+How strange a clip is, a figure says (:data:`FIGURES`): where the network tells features, by how much another sign is
+likelier in their space than any known one; else the entropy of the answer. It becomes an *unknown score* from 0 to 1,
+.05 at the median of the validation clips that were recognised, .5 at a threshold between these and the same clips as
+they would look had their sign not been known. So no clip of an unknown sign is needed, and validation clips alone
+decide. The threshold lies above :data:`KEPT` of the recognised ones by :data:`MARGIN` of the way to the others: signers
+who were never seen look stranger than those of validation.
 
 A model that was taught signs since its training (:mod:`signloom.tasks.recognise.teach`) answers for these by where they
 lie in the space of its features; for those of its training, as ever, by its network.
@@ -13,7 +15,6 @@ Shapes: N clips, K signs of training, M signs that were taught.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,27 +26,18 @@ from signloom.tasks.recognise.prototypes import Prototypes, fit_prototypes, prot
 from signloom.training.checkpoint import Checkpoint
 
 KEPT = 0.98
-"""The share of recognised validation clips that the threshold keeps."""
-LEAST_CLIPS = 20
-"""With fewer validation clips no threshold is found: .98 of ten clips are all ten."""
+MARGIN = 0.2
+"""Where the threshold lies: above so many of the recognised validation clips, by so much of the way from there to the
+median of clips whose sign is not known."""
+LEAST_CLIPS = 10
+"""With fewer recognised validation clips no threshold is found."""
 MOST_CLIPS = 2000
 """From so many training clips at most, spread over the signs, the space of features is found."""
 _MEDIAN_SCORE = 0.05
 
 
-def _surprise(log_p_NK: np.ndarray, strangeness_N: np.ndarray | None) -> np.ndarray:
-    """Entropy of the answer, in nats."""
-    return -(np.exp(log_p_NK) * np.maximum(log_p_NK, -1e3)).sum(axis=1)
-
-
-def _distance(log_p_NK: np.ndarray, strangeness_N: np.ndarray | None) -> np.ndarray:
-    """By how much another sign is likelier than any known one, in the space of features."""
-    assert strangeness_N is not None
-    return strangeness_N
-
-
-FIGURES = {"entropy": _surprise, "prototypes": _distance}
-"""What strangeness is measured by."""
+FIGURES = ("prototypes", "entropy")
+"""What strangeness is measured by, best first."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +54,13 @@ class Answers:
 class OpenSet:
     """How a checkpoint's answers become those of signs that it was taught, and unknown scores.
 
-    ``figures`` has middle and spread of each figure on validation, ``threshold`` and ``slope`` make their sum a score,
-    ``heat`` divides log-likelihoods in the space of features. ``n_trained`` is K.
+    ``figure`` is one of :data:`FIGURES` (None: there is no unknown score), which ``threshold`` and ``slope`` make a
+    score; ``heat`` divides log-likelihoods in the space of features. ``n_trained`` is K.
     """
 
     n_trained: int
     prototypes: Prototypes | None = None
-    figures: Mapping[str, tuple[float, float]] | None = None
+    figure: str | None = None
     threshold: float = 0.0
     slope: float = 1.0
     heat: float = 1.0
@@ -83,10 +75,9 @@ class OpenSet:
         if self.prototypes is not None and features_NF is not None:
             places_NE = self.prototypes.place(features_NF)
             logits_NK = self._with_taught(logits_NK, places_NE)
-        if not self.figures or not len(logits_NK):
-            unknown_N = np.zeros(0) if self.figures else None
-            return Answers(logits_NK, unknown_N, places_NE)
-        return Answers(logits_NK, self._score(self._sum(logits_NK, places_NE)), places_NE)
+        if self.figure is None:
+            return Answers(logits_NK, None, places_NE)
+        return Answers(logits_NK, self._score(self._strangeness(logits_NK, places_NE)), places_NE)
 
     def _with_taught(self, logits_NK: np.ndarray, places_NE: np.ndarray) -> np.ndarray:
         """The signs that were taught get the share that they have in the space of features, those of training the
@@ -99,24 +90,21 @@ class OpenSet:
         found = np.concatenate([log_softmax(logits_NK) + rest_N, log_q[:, self.n_trained :]], axis=1)
         return found.astype(np.float32)
 
-    def _sum(self, logits_NK: np.ndarray, places_NE: np.ndarray | None) -> np.ndarray:
-        assert self.figures is not None
-        strangeness_N = None
-        if self.prototypes is not None and places_NE is not None:
-            strangeness_N = self.prototypes.strangeness(places_NE)
-        log_p_NK = log_softmax(logits_NK)
-        return sum(
-            (FIGURES[name](log_p_NK, strangeness_N) - middle) / spread
-            for name, (middle, spread) in self.figures.items()
-        )  # type: ignore[return-value]
+    def _strangeness(self, logits_NK: np.ndarray, places_NE: np.ndarray | None) -> np.ndarray:
+        if not len(logits_NK):
+            return np.zeros(0)
+        if self.figure == "entropy":
+            return _entropy(logits_NK)
+        assert self.prototypes is not None
+        assert places_NE is not None
+        return self.prototypes.strangeness(places_NE)
 
-    def _score(self, sum_N: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-np.clip((sum_N - self.threshold) * self.slope, -60, 60)))
+    def _score(self, strangeness_N: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-np.clip((strangeness_N - self.threshold) * self.slope, -60, 60)))
 
     def as_json(self) -> dict[str, Any]:
         """What a config keeps of it."""
-        figures = {name: {"middle": m, "spread": s} for name, (m, s) in (self.figures or {}).items()}
-        return {"figures": figures, "threshold": self.threshold, "slope": self.slope, "heat": self.heat, "kept": KEPT}
+        return {"figure": self.figure, "threshold": self.threshold, "slope": self.slope, "heat": self.heat}
 
 
 def open_set_of(checkpoint: Checkpoint) -> OpenSet | None:
@@ -129,19 +117,17 @@ def open_set_of(checkpoint: Checkpoint) -> OpenSet | None:
         return None
     try:
         prototypes = prototypes_of_arrays(checkpoint.prototypes) if checkpoint.prototypes else None
-        figures = {name: (float(row["middle"]), float(row["spread"])) for name, row in about["figures"].items()}
-        if unknown := sorted(set(figures) - set(FIGURES)):
-            raise ValueError(f"figure '{unknown[0]}' is not known; there are {', '.join(FIGURES)}")
+        figure = about["figure"]
+        if figure not in (None, *FIGURES):
+            raise ValueError(f"figure '{figure}' is not known; there are {', '.join(FIGURES)}")
         if prototypes is not None and len(prototypes.count_K) != len(checkpoint.known):
             raise ValueError(f"{len(prototypes.count_K)} prototypes for {len(checkpoint.known)} signs")
-        if "prototypes" in figures and prototypes is None:
+        if figure == "prototypes" and prototypes is None:
             raise ValueError("prototypes are asked for, and there are none")
-        if any(not spread > 0 for _, spread in figures.values()):
-            raise ValueError(f"figures {figures} have no spread")
         return OpenSet(
             len(checkpoint.labels),
             prototypes,
-            figures or None,
+            figure,
             float(about["threshold"]),
             float(about["slope"]),
             float(about["heat"]),
@@ -172,20 +158,34 @@ def fit_open_set(
     known_N = val_logits_NK.argmax(axis=1) == val_y_N
     if known_N.sum() < LEAST_CLIPS:
         return OpenSet(n_signs, prototypes, heat=heat)
-    strangeness_N = None if prototypes is None or places_NE is None else prototypes.strangeness(places_NE)
-    log_p_NK = log_softmax(val_logits_NK)
-    figures = {}
-    for name, figure in FIGURES.items():
-        if name == "prototypes" and strangeness_N is None:
-            continue
-        values_N = figure(log_p_NK, strangeness_N)[known_N]
-        middle, high = np.quantile(values_N, [0.5, 0.9])
-        figures[name] = (float(middle), max(float(high - middle), 1e-3))
-    unfinished = OpenSet(n_signs, prototypes, figures, heat=heat)
-    sums_N = unfinished._sum(val_logits_NK, places_NE)[known_N]
-    threshold, middle = float(np.quantile(sums_N, KEPT)), float(np.median(sums_N))
+    figure = "entropy" if places_NE is None else "prototypes"
+    unfinished = OpenSet(n_signs, prototypes, figure, heat=heat)
+    found_N = unfinished._strangeness(val_logits_NK, places_NE)[known_N]
+    without_N = _strangeness_without(val_logits_NK, prototypes, places_NE, val_y_N)
+    middle, high = (float(v) for v in np.quantile(found_N, [0.5, KEPT]))
+    threshold = high + MARGIN * max(0.0, float(np.median(without_N)) - high)
     slope = np.log(1 / _MEDIAN_SCORE - 1) / max(threshold - middle, 1e-3)
-    return OpenSet(n_signs, prototypes, figures, threshold, float(slope), heat)
+    return OpenSet(n_signs, prototypes, figure, threshold, float(slope), heat)
+
+
+def _entropy(logits_NK: np.ndarray) -> np.ndarray:
+    """Of the answer, in nats, (N,)."""
+    log_p_NK = log_softmax(logits_NK)
+    return -(np.exp(log_p_NK) * np.maximum(log_p_NK, -1e3)).sum(axis=1)
+
+
+def _strangeness_without(
+    logits_NK: np.ndarray, prototypes: Prototypes | None, places_NE: np.ndarray | None, y_N: np.ndarray
+) -> np.ndarray:
+    """How strange clips would be if the sign of each, ``y_N``, were not known, (N,)."""
+    rows = np.arange(len(y_N))
+    if prototypes is None or places_NE is None:
+        masked_NK = np.asarray(logits_NK, np.float64).copy()
+        masked_NK[rows, y_N] = -np.inf
+        return _entropy(masked_NK)
+    found_NK = prototypes.log_likelihood(places_NE)
+    found_NK[rows, y_N] = -np.inf
+    return prototypes.log_likelihood_of_another(places_NE) - found_NK.max(axis=1)
 
 
 def spread_rows(y_N: np.ndarray, most: int = MOST_CLIPS) -> np.ndarray:

@@ -134,7 +134,7 @@ class Recogniser:
     @property
     def tells_unknown(self) -> bool:
         """Whether its answers have an unknown score."""
-        return self.open_set is not None and bool(self.open_set.figures)
+        return self.open_set is not None and self.open_set.figure is not None
 
     @property
     def fps(self) -> float:
