@@ -51,7 +51,7 @@ def test_every_face_point_has_the_pair_that_a_symmetric_face_says(pose):
 
 
 def test_an_openpose_face_is_exchanged_too(people):
-    before = people.pose_of([people.person(3)])
+    before = people.pose_of([people.person(3, 300.0)])
     points = points_of_pose(before)
     order = points.layout.mirror_P
     assert not points.layout.unpaired
@@ -83,7 +83,7 @@ def test_a_face_whose_pairs_are_not_known_is_refused_by_a_mirror_alone(pose):
 
 def test_several_people_are_refused(people):
     with pytest.raises(InputError, match="a pose of 2 people"):
-        points_of_pose(people.pose_of([people.person(3), people.person(3, 900.0)]))
+        points_of_pose(people.pose_of([people.person(3, 300.0), people.person(3, 900.0)]))
 
 
 def test_between_frames_no_point_is_blended_with_an_absence():
