@@ -45,10 +45,13 @@ def measured(tmp_path, *only):
 def test_quick_run_measures_what_is_done_with_poses(tmp_path, capsys):
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
-    result = measured(tmp_path, "start", "decode", "prepare", "train", "score")
+    result = measured(tmp_path, "start", "decode", "poses", "prepare", "train", "score")
 
     assert {(m["group"], m["unit"]) for m in result["measures"]} == {
         ("start", "s"),
+        ("poses", "frames/s"),
+        ("poses", "ms"),
+        ("poses", "MB peak a process"),
         ("prepare", "frames/s"),
         ("prepare", "clips/s"),
         ("prepare", "MB peak a worker"),

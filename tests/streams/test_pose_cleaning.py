@@ -249,3 +249,17 @@ def test_a_ghost_whose_arm_follows_is_told_by_the_side_of_its_points(left, right
     arm = [INDEX["left_elbow"], INDEX["left_wrist"]]
     assert joints.present_TJ[4:10, arm].any() == (not ghost)  # where the arm is then nobody knows
     assert joints.present_TJ[10:, arm].all()
+
+
+@pytest.mark.parametrize(("apart", "everywhere", "ghost"), [(0, False, True), (4, False, False), (0, True, False)])
+def test_what_is_a_ghost_in_some_frames_is_one_in_the_others(apart, everywhere, ghost):
+    """Its points say neither side; but its arm was elsewhere twice. Not where there is such a hand, nor in a sign that
+    keeps the hands together."""
+    samples = np.stack(_clip_of_hands(0.45, 0.97, apart))
+    if everywhere:
+        samples[:20, 501:522], samples[:20, 543] = samples[5, 501:522], samples[5, 543]
+    samples[4:6, 15, :2] = 380, 420  # the left wrist hangs down
+    joints = stream_named("pose").gather(list(samples), ClipInfo("clip", 25.0, (640, 480)))
+    assert not joints.present_TJ[4:6, PARTS["left_hand"]].any()
+    assert joints.present_TJ[6:10, PARTS["left_hand"]].any() == (not ghost)
+    assert joints.present_TJ[:, PARTS["right_hand"]].all()

@@ -23,7 +23,7 @@ WRONG_SIDE = 0.78
 RIGHT_SIDE = 0.85
 """… which must say so surely that it is of its own."""
 _APART = 1.5  # hands so many spreads from each other are two
-_FEW = 1 / 3
+_FEW = 0.4
 _OWN = 2  # frames in which a hand was seen apart from the other, as its own side's, that prove that there is one
 
 
@@ -49,25 +49,27 @@ def ghosts_by_side(
     """In which frames a hand (T, 2) is the other one, since all of the clip says that it is of that side, bool.
 
     In a single frame it says little: of hands laid together, and of a blurred one, it is often wrong. So it counts over
-    all frames in which both lie on each other (but for those ``known_TS`` as ghosts): there the one says on average
-    that it is of the other side (:data:`WRONG_SIDE`), and the other that it is of its own (:data:`RIGHT_SIDE`). The
-    hand is nowhere in the clip to be seen by itself, apart from the other and as its own side's. And those are few of
-    the frames in which the other is seen (:data:`_FEW`): in a sign that lays hands together, the front one covers the
-    other, and both say that they are that.
+    all frames in which both lie on each other (but for those ``known_TS`` as ghosts): there the one says on average that
+    it is of the other side (:data:`WRONG_SIDE`), and the other that it is of its own (:data:`RIGHT_SIDE`); or the same
+    hand is known as a ghost elsewhere in the clip. The hand is nowhere in the clip to be seen by itself, apart from the
+    other and as its own side's. And those are few of the frames in which the other is seen (:data:`_FEW`): in a sign
+    that lays hands together, the front one covers the other, and both say that they are that.
     """
     found = np.zeros((len(xy_TJC), 2), bool)
     apart_T = hands_apart(xy_TJC, present_TJ)
-    near_T = (apart_T < COPY) & np.isfinite(right_TS).all(1) & ~known_TS.any(1)
-    if not near_T.any():
+    near_T = (apart_T < COPY) & np.isfinite(right_TS).all(1)
+    open_T = near_T & ~known_TS.any(1)
+    if not open_T.any():
         return found
-    of_right = right_TS[near_T].mean(0)
+    of_right = right_TS[open_T].mean(0)
     for side in range(2):
         wrong, other = (of_right[0], of_right[1]) if side == 0 else (1 - of_right[1], 1 - of_right[0])
+        told = (wrong >= WRONG_SIDE and other >= RIGHT_SIDE) or known_TS[:, side].sum() >= _OWN
         own_T = np.nan_to_num(right_TS[:, side] if side else 1 - right_TS[:, side]) > 0.5
         by_itself = int((own_T & (apart_T > _APART)).sum())
         few = near_T.sum() <= _FEW * np.isfinite(right_TS[:, 1 - side]).sum()
-        if wrong >= WRONG_SIDE and other >= RIGHT_SIDE and by_itself < _OWN and few:
-            found[near_T, side] = True
+        if told and by_itself < _OWN and few:
+            found[open_T, side] = True
     return found
 
 

@@ -96,7 +96,7 @@ def measure_finding(bench: Bench) -> Measured:
     ways = {
         "1 process": (OURS, 1),
         "2 processes": (OURS, 2),
-        "plain loop (MediaPipe), free to use all cores": (PLAIN, 1),
+        "plain loop (MediaPipe), all cores": (PLAIN, 1),
     }
     speed: dict[str, list[float]] = {name: [] for name in ways}
     frame_ms: dict[tuple[str, str], list[float]] = {(name, of): [] for name in ways for of in ("median", "95 %")}
