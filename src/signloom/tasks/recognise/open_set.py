@@ -80,14 +80,15 @@ class OpenSet:
         return Answers(logits_NK, self._score(self._strangeness(logits_NK, places_NE)), places_NE)
 
     def _with_taught(self, logits_NK: np.ndarray, places_NE: np.ndarray) -> np.ndarray:
-        """The signs that were taught get the share that they have in the space of features, those of training the
-        rest, as their network divides it."""
+        """The signs that were taught get the share that they have in the space of features beside the likeliest sign
+        of training, those of training the rest, as their network divides it."""
         assert self.prototypes is not None
         if len(self.prototypes.count_K) == self.n_trained or not len(logits_NK):
             return logits_NK
-        log_q = log_softmax(self.prototypes.log_likelihood(places_NE) / self.heat)
-        rest_N = np.logaddexp.reduce(log_q[:, : self.n_trained], axis=1, keepdims=True)
-        found = np.concatenate([log_softmax(logits_NK) + rest_N, log_q[:, self.n_trained :]], axis=1)
+        log_p = self.prototypes.log_likelihood(places_NE) / self.heat
+        best_N = log_p[:, : self.n_trained].max(axis=1, keepdims=True)
+        log_q = log_softmax(np.concatenate([best_N, log_p[:, self.n_trained :]], axis=1))
+        found = np.concatenate([log_softmax(logits_NK) + log_q[:, :1], log_q[:, 1:]], axis=1)
         return found.astype(np.float32)
 
     def _strangeness(self, logits_NK: np.ndarray, places_NE: np.ndarray | None) -> np.ndarray:

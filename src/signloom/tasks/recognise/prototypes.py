@@ -22,6 +22,9 @@ DIMENSIONS = 48
 """How many directions of the features are kept at most: those in which the training clips scatter most."""
 SHRINKAGE = 0.2
 """How far the scatter within signs is drawn towards the same in every direction."""
+FEW = 10
+"""How clips of a sign scatter that was shown so often or less is not known: they are believed to as if it had been
+shown once. The features of signs of training scatter less, since the network learnt to bring them together."""
 LEAST_SPREAD = 0.05
 """The spread of signs' means at least, as a share of what it is on average in the K - 1 directions in which the means
 of K signs differ: signs not met yet differ in others as well."""
@@ -48,8 +51,9 @@ class Prototypes:
         """How likely clips at ``places_NE`` are of each sign, (N, K): natural logarithms, up to a constant."""
         found_NK = np.empty((len(places_NE), len(self.means_KE)))
         for k, (mean_E, count) in enumerate(zip(self.means_KE, self.count_K)):
-            known_E = self.spread_E / (count * self.spread_E + 1)
-            found_NK[:, k] = _log_normal(places_NE - count * known_E * mean_E, 1 + known_E)
+            mean_E = count * self.spread_E / (count * self.spread_E + 1) * mean_E
+            sure = max(1.0, count - FEW)
+            found_NK[:, k] = _log_normal(places_NE - mean_E, 1 + self.spread_E / (sure * self.spread_E + 1))
         return found_NK
 
     def log_likelihood_of_another(self, places_NE: np.ndarray) -> np.ndarray:
