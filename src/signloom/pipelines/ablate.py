@@ -259,7 +259,7 @@ def run_grid(grid: Grid, out: Path, *, workers: int | None = None, quiet: bool =
     unsplit = replace(manifest, records=tuple(replace(r, split=None) for r in manifest), meta=kept)
     cuts = _cuts(grid, unsplit)
     omitted = _omitted(grid, manifest, out, workers, quiet) if grid.omit_face else None
-    scheme = f"leave-one-{grid.leave_out}-out"
+    scheme = f"{grid.leave_out}-disjoint" if grid.train_on else f"leave-one-{grid.leave_out}-out"
     learnt = {r.id for fold in cuts for r in fold.manifest if r.split == "train"}
     rows: list[dict[str, Any]] = []
     for arm in grid.arms:
