@@ -50,10 +50,11 @@ def ghosts_by_side(
 
     In a single frame it says little: of hands laid together, and of a blurred one, it is often wrong. So it counts over
     all frames in which both lie on each other (but for those ``known_TS`` as ghosts): there the one says on average
-    that it is of the other side (:data:`WRONG_SIDE`), and the other that it is of its own (:data:`RIGHT_SIDE`); or the
-    same hand is known as a ghost elsewhere in the clip. The hand is nowhere in the clip to be seen by itself, apart
-    from the other and as its own side's. And those are few of the frames in which the other is seen (:data:`_FEW`): in
-    a sign that lays hands together, the front one covers the other, and both say that they are that.
+    that it is of the other side (:data:`WRONG_SIDE`), and the other that it is of its own (:data:`RIGHT_SIDE`); or
+    the same hand is known as a ghost elsewhere in the clip. The hand is nowhere in the clip to be seen by itself,
+    apart from the other and as its own side's. And those are few of the frames in which the other is seen
+    (:data:`_FEW`): in a sign that lays hands together, the front one covers the other, and both say that they are
+    that.
     """
     found = np.zeros((len(xy_TJC), 2), bool)
     apart_T = hands_apart(xy_TJC, present_TJ)
