@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from signloom.cli.options import above, between, or_help
+from signloom.cli.options import above, between, or_help, whole
 from signloom.cli.say import say
 from signloom.runtime.text import json_line, plain
 
@@ -55,6 +55,10 @@ fields of `predict --json`, start_s, end_s, and latency_ms from its last frame o
     parser.add_argument("--consent", help="with --record: what the signer agreed to, in words")
 
 
+def _camera(text: str) -> int:
+    return whole()(or_help(_cameras)(text))
+
+
 def _cameras() -> str:
     from signloom.media.camera import list_cameras
 
@@ -74,8 +78,6 @@ def run(args: argparse.Namespace) -> int:
 
     if args.model is None:
         raise InputError("live needs a model: signloom live runs/a")
-    if not args.camera.isdigit():
-        raise InputError(f"--camera: got '{args.camera}', expected a number, or help for a list of those there are")
     if not args.record and (args.label or args.signer or args.consent):
         raise InputError("--label, --signer and --consent say what is kept; give --record FOLDER as well")
     check_out(args.record, folder=True)
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             "recogniser of poses, frames or flow"
         )
     keeper = Keeper(args.record, args.label, args.signer, consent=args.consent) if args.record else None
-    source: Any = FilmedFile(args.file, as_filmed=not args.no_window) if args.file else Webcam(int(args.camera))
+    source: Any = FilmedFile(args.file, as_filmed=not args.no_window) if args.file else Webcam(args.camera)
     try:
         machine = _machine(args, predictor, keeper is not None)
         show = None if args.no_window else _window(machine, args.mirror)
