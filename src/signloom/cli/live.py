@@ -35,8 +35,8 @@ fields of `predict --json`, start_s, end_s, and latency_ms from its last frame o
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--camera",
-        type=or_help(_cameras),
-        default="0",
+        type=_camera,
+        default=0,
         metavar="N",
         help="which camera (default: 0); `help` lists them",
     )
