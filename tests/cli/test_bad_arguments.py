@@ -36,6 +36,9 @@ INPUTS = {  # verb → its arguments before (and after) the input
     "evaluate": ([], ["INPUT"]),
     "crossval": ([], ["--out", "OUT"]),
     "predict": ([], ["INPUT"]),
+    "teach": ([], ["INPUT", "--label", "X", "--out", "OUT"]),
+    "live": ([], ["--file", "INPUT", "--no-window"]),
+    "annotate": ([], ["INPUT", "--out", "OUT"]),
     "generate": ([], ["INPUT", "--out", "OUT"]),
     "export": ([], ["--out", "OUT.onnx"]),
     "info": ([], []),
@@ -100,7 +103,7 @@ def test_an_input_that_cannot_be_used_is_told_and_stays_as_it_is(verb, say, tmp_
     first, rest = INPUTS[verb]
     for number, path in enumerate(given):
         places = {"OUT": tmp_path / f"out{number}", "OUT.onnx": tmp_path / f"{number}.onnx", "INPUT": path}
-        alone = ("sync", "merge", "split", "train", "evaluate", "crossval", "export", "info", "bench")
+        alone = "sync merge split train evaluate crossval export info bench live annotate".split()
         workers = [] if verb in alone else ["--workers", "0"]
         code, err = say(verb, *first, path, *(places.get(word, word) for word in rest), *workers)
         assert code != 0 or verb == "doctor" or (verb == "info" and path.name == "manifest only"), (path, err)
@@ -122,6 +125,9 @@ OUTPUTS = {  # verb → its arguments, and whether its output is a folder; CORPU
     "train": (["CORPUS", "--recipe", "rgb", "--out"], True),
     "evaluate": (["RUN", "CORPUS", "--out"], True),
     "crossval": (["CORPUS", "--recipe", "rgb", "--out"], True),
+    "teach": (["RUN", "VIDEOS", "--label", "X", "--out"], True),
+    "live": (["RUN", "--file", "VIDEOS", "--no-window", "--record"], True),
+    "annotate": (["RUN", "VIDEOS", "--out"], True),
     "generate": (["RUN", "VIDEOS", "--out"], True),
     "split": (["CORPUS", "--out"], False),
     "export": (["RUN", "--out"], False),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from signloom.cli.options import above, between, or_help
+from signloom.cli.options import above, between, or_help, whole
 from signloom.cli.say import say
 from signloom.runtime.text import json_line, plain
 
@@ -35,8 +35,8 @@ fields of `predict --json`, start_s, end_s, and latency_ms from its last frame o
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--camera",
-        type=or_help(_cameras),
-        default="0",
+        type=_camera,
+        default=0,
         metavar="N",
         help="which camera (default: 0); `help` lists them",
     )
@@ -53,6 +53,10 @@ fields of `predict --json`, start_s, end_s, and latency_ms from its last frame o
     parser.add_argument("--label", help="with --record: the sign that is recorded")
     parser.add_argument("--signer", help="with --record: who signs")
     parser.add_argument("--consent", help="with --record: what the signer agreed to, in words")
+
+
+def _camera(text: str) -> int:
+    return whole()(or_help(_cameras)(text))
 
 
 def _cameras() -> str:
@@ -74,8 +78,6 @@ def run(args: argparse.Namespace) -> int:
 
     if args.model is None:
         raise InputError("live needs a model: signloom live runs/a")
-    if not args.camera.isdigit():
-        raise InputError(f"--camera: got '{args.camera}', expected a number, or help for a list of those there are")
     if not args.record and (args.label or args.signer or args.consent):
         raise InputError("--label, --signer and --consent say what is kept; give --record FOLDER as well")
     check_out(args.record, folder=True)
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             "recogniser of poses, frames or flow"
         )
     keeper = Keeper(args.record, args.label, args.signer, consent=args.consent) if args.record else None
-    source: Any = FilmedFile(args.file, as_filmed=not args.no_window) if args.file else Webcam(int(args.camera))
+    source: Any = FilmedFile(args.file, as_filmed=not args.no_window) if args.file else Webcam(args.camera)
     try:
         machine = _machine(args, predictor, keeper is not None)
         show = None if args.no_window else _window(machine, args.mirror)

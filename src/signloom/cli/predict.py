@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.errors import InputError
     from signloom.media.limits import SENSOR_SUFFIXES
     from signloom.pipelines.answers import check_answers
+    from signloom.runtime.machine import check_out
     from signloom.runtime.workers import default_workers
     from signloom.sources import parse_options
     from signloom.sources.listing import collect_files
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             raise InputError("--json prints the answers and --out writes them; give one of them")
         check_answers(args.out)
+        check_out(args.out, folder=False)
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
         raise InputError(

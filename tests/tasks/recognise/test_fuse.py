@@ -126,7 +126,8 @@ def test_scores_are_kept_until_the_model_or_a_clip_changes(mine, pose_corpus, tm
     fuse.cached_scores(*fuse.open_runs([mine / "c" / "checkpoint"]), corpus, "test")
     bare = shutil.copytree(mine / "c" / "checkpoint", tmp_path / "bare")
     fuse.cached_scores(*fuse.open_runs([bare]), corpus, "test")
-    assert sorted(p.name for p in bare.iterdir()) == ["config.json", "model.safetensors", "trained_on.json"]
+    files = ["config.json", "model.safetensors", "prototypes.safetensors", "trained_on.json"]
+    assert sorted(p.name for p in bare.iterdir()) == files
 
 
 def test_a_run_trained_on_another_split_is_refused_by_name(pose_corpus, runs, split_corpus, tmp_path, signloom):
