@@ -53,6 +53,20 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="override settings, e.g. inputs.n_frames=24"
     )
+    parser.add_argument(
+        "--policy",
+        type=or_help(policies),
+        metavar="NAME|FILE",
+        help="change clips by this policy while training, in place of the recipe's own augmentation; `--policy help` "
+        "lists what there is, 'none' changes nothing",
+    )
+
+
+def policies() -> str:
+    """What ``--policy help`` prints."""
+    from signloom.transforms.augment.policy import describe_policies
+
+    return describe_policies()
 
 
 def or_help(describe: Callable[[], str]) -> Callable[[str], str]:
@@ -115,4 +129,9 @@ def chosen_recipe(args: argparse.Namespace) -> Any:
             changes[name] = getattr(args, name)
     if getattr(args, "compile", False):
         changes["compile"] = True
+    if getattr(args, "policy", None) is not None:
+        from signloom.tasks.recognise.policies import with_policy
+        from signloom.transforms.augment.policy import policy_named
+
+        recipe = with_policy(recipe, policy_named(args.policy))
     return changed(replace(recipe, schedule=replace(recipe.schedule, **changes)), args.set)

@@ -230,7 +230,10 @@ class SplitManifest:
         return split_hash_of(self.manifest)
 
     def clips(self, split: str) -> ClipList:
-        return clips_of(self.manifest.where(lambda r: r.split == split), self.needed_by)
+        # A changed copy is learnt from and never measured on; it is in its parent's split all the same.
+        return clips_of(
+            self.manifest.where(lambda r: r.split == split and (split == "train" or not r.augmented)), self.needed_by
+        )
 
     def rates(self) -> dict[str, int]:
         return rates_of(r.fps for r in self.manifest if r.split == "train")

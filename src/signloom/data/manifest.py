@@ -85,6 +85,11 @@ class Record:
         return tuple(map(str, (self.extra.get("imu") or {}).get("row_id") or ()))
 
     @property
+    def augmented(self) -> bool:
+        """Whether it is a changed copy of another: to learn from, and not to be measured on."""
+        return bool(self.extra.get("augmented"))
+
+    @property
     def whole(self) -> bool:
         """Whether it is all of its file: no range and no box."""
         return self.range == (0, None) and self.box_px is None
@@ -147,6 +152,14 @@ class Manifest:
                 "Run: signloom split … or pass --split"
             )
         return chosen
+
+    def measured(self, split: str) -> Manifest:
+        """The records of one split that models are measured on: those of :meth:`only` that were filmed, and not made
+        of others by `signloom augment`. Raises InputError when there are none."""
+        filmed = self.only(split).where(lambda r: not r.augmented)
+        if not filmed.records:
+            raise InputError(f"corpus '{self.root}' has copies made by signloom augment alone in split '{split}'")
+        return filmed
 
     def fingerprint(self, stream: str) -> Mapping[str, Any]:
         """How ``stream`` was made: extractor, version, settings. Raises MissingStreamError."""

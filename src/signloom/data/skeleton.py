@@ -238,7 +238,7 @@ def joints_of(pose: Pose, *, person: str = "auto") -> Joints:
     (``points_TPC``) and also seen as a camera would (:func:`_as_filmed`), so that what works on pixels works on it.
     Raises InputError when the pose holds no component signloom knows (it names those it has).
     """
-    where = _columns(pose)
+    where = columns_of(pose)
     if not where:
         have = ", ".join(f"{c.name} ({len(c.points)})" for c in pose.header.components)
         raise InputError(
@@ -342,7 +342,7 @@ def _outline_of(
     return np.zeros((len(raw_TPC), 0, 3), np.float32), np.zeros((0, 2), int)
 
 
-def _columns(pose: Pose) -> dict[int, int]:
+def columns_of(pose: Pose) -> dict[int, int]:
     """Our joint index -> the point's index in the pose's flat point axis."""
     places: dict[tuple[str, str | int], int] = {}
     for component, (name, part) in zip(pose.header.components, component_slices(pose)):

@@ -113,7 +113,7 @@ def _measure_fold(
     Scores and figures are also kept in ``folder``.
     """
     corpus = fold.manifest
-    held_out = corpus.only("test")
+    held_out = corpus.measured("test")
     found = overlap(seen_by(recogniser.checkpoint, corpus), corpus, held_out.records)
     refuse_overlap(found, "test", recogniser.checkpoint, corpus, f"the model of fold '{fold.name}'")
     scores = score_corpus(recogniser, held_out)

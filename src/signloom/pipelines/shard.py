@@ -81,7 +81,8 @@ def shard_corpus(
     made = json.loads(json.dumps(made))  # as it reads once it was written
     if (done := _finished(out, made)) is not None:
         return done
-    chosen = manifest.where(lambda r: r.split in SPLITS)
+    # Changed copies are there to learn from alone.
+    chosen = manifest.where(lambda r: r.split in SPLITS and (r.split == "train" or not r.augmented))
     plan = _plan(chosen, streams, shard_mb * 2**20, seed)
     _refuse_others(out, plan)
     out.mkdir(parents=True, exist_ok=True)

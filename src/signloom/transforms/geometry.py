@@ -39,8 +39,14 @@ def about_centre(matrix: np.ndarray, size: int) -> np.ndarray:
     return translation(size / 2, size / 2) @ matrix @ translation(-size / 2, -size / 2)
 
 
-def warp_frames(frames_THWC: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Each frame through ``matrix`` (source to target, in pixels), as (T, size, size, C) of the same dtype.
+def wide_and_high(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Width and height of a picture of that ``size``; one number is a square."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def warp_frames(frames_THWC: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Each frame through ``matrix`` (source to target, in pixels), as (T, H, W, C) of the same dtype; ``size`` is the
+    side of a square, or (width, height).
 
     What lies outside the picture repeats its edge. Strong shrinking averages first, so that nothing aliases.
     """
@@ -49,15 +55,16 @@ def warp_frames(frames_THWC: np.ndarray, matrix: np.ndarray, size: int) -> np.nd
     frames, matrix = _shrunk(frames_THWC, matrix)
     # OpenCV counts from the centre of the first pixel.
     affine = (translation(-0.5, -0.5) @ matrix @ translation(0.5, 0.5))[:2]
-    out = np.empty((len(frames), size, size, frames.shape[3]), frames.dtype)
+    width, height = wide_and_high(size)
+    out = np.empty((len(frames), height, width, frames.shape[3]), frames.dtype)
     for source, target in zip(frames, out):
         cv2.warpAffine(
-            source, affine, (size, size), dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            source, affine, (width, height), dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     return out
 
 
-def warp_flow(flow_THW2: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+def warp_flow(flow_THW2: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     """Flow through ``matrix``: every vector moves to its new place and is itself turned and scaled. Float32.
 
     What lies outside the picture does not move.
@@ -66,9 +73,12 @@ def warp_flow(flow_THW2: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarra
 
     flow, placing = _shrunk(np.asarray(flow_THW2, np.float32), matrix)
     affine = (translation(-0.5, -0.5) @ placing @ translation(0.5, 0.5))[:2]
-    out = np.empty((len(flow), size, size, 2), np.float32)
+    width, height = wide_and_high(size)
+    out = np.empty((len(flow), height, width, 2), np.float32)
     for source, target in zip(flow, out):
-        cv2.warpAffine(source, affine, (size, size), dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        cv2.warpAffine(
+            source, affine, (width, height), dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
     return out @ matrix[:2, :2].T.astype(np.float32)
 
 

@@ -68,7 +68,7 @@ def evaluate_run(
     Raises LeakError when a measured clip, or what it was derived from, was learnt from although the split says
     otherwise, and where the corpus' own split leaks.
     """
-    chosen = manifest.only(split)
+    chosen = manifest.measured(split)
     checkpoint = recogniser.checkpoint
     found = overlap(seen_by(checkpoint, manifest), manifest, chosen.records)
     refuse_overlap(found, split, checkpoint, manifest)

@@ -401,7 +401,7 @@ def _hits(scores: Scores | None, records: Sequence[Record]) -> np.ndarray:
 
 
 def measure(runs: Sequence[Run], manifest: Manifest, split: str, model: FusedRecogniser | None) -> Measured:
-    chosen = manifest.only(split)
+    chosen = manifest.measured(split)
     for record in chosen:
         if record.label is None:
             raise InputError(f"clip '{record.id}' has no label; give one or leave it out")
