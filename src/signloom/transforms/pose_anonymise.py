@@ -26,6 +26,7 @@ _AT_WORK = 0.3
 _HEAD_REACH = 0.3  # shoulder widths that a head moves to a side, at most
 _STRETCH = (0.4, 2.5)  # no bone of a hand is changed more
 _EXPRESSED = 1.5  # no figure of the face is beyond
+_FIGURES = 16  # of a face, at most
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class PoseAnonymiser:
     ``length_s`` is how long every clip becomes (None: as long as it is; its tempo stays then), at ``rate_hz``;
     ``even`` is how far speed is evened, from 0 (as signed) to 1 (constant). ``smooth_s`` is the standard deviation of
     the smoothing in time. ``face`` and ``head`` scale their movement; 0 takes it out. ``strength`` scales what is drawn
-    once for a clip: places of hands, in shoulder widths, their size, and how hands are turned, in radians.
+    once for a clip: places of hands, in shoulder widths, their size, how hands are turned, in radians, and how far the
+    head and each figure of the face go.
     """
 
     length_s: float | None = 2.0
@@ -115,7 +117,7 @@ def anonymise_joints(
     here = np.zeros((n, len(INDEX)), bool)
     for name, place in body.joints.items():
         out[:, INDEX[name]], here[:, INDEX[name]] = place, True
-    moved = _at(clip.head, at) * how.head
+    moved = _at(clip.head, at) * how.head * drawn.head
     nose = np.array(body.joints["nose"])
     for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear"):
         out[:, INDEX[name]] += moved
@@ -128,7 +130,7 @@ def anonymise_joints(
         part = PARTS[f"{side}_hand"]
         out[:, part] = wrist[:, None] + drawn.hand(_at(clip.hands[side], at))
         here[:, part] = clip.shown[side][nearest][:, None]
-    figures = _at(clip.expressions, at) * how.face
+    figures = _at(clip.expressions, at) * how.face * drawn.figures[: len(body.expressions_EP2)]
     face = nose + moved[:, None] + body.face_P2 + np.einsum("te,epc->tpc", figures, body.expressions_EP2)
     if clip.has_face:
         out[:, _FACE], here[:, _FACE] = face[:, list(body.face_joints)], True
@@ -149,6 +151,8 @@ class _Drawn:
         turn = rng.normal(0, strength)
         self.turn = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         self.size = float(np.exp(rng.normal(0, strength / 2)))
+        self.head = float(np.exp(rng.normal(0, 2 * strength)))
+        self.figures = np.exp(rng.normal(0, 2 * strength, _FIGURES))
 
     def place(self, wrist_TC: np.ndarray, side: str) -> np.ndarray:
         """The wrist elsewhere, the more the higher it is: hands at rest stay where everybody's are."""
@@ -244,13 +248,7 @@ class _Clip:
         theirs = body.face_P2[list(body.face_joints)]
         own = float(np.linalg.norm(usual[left] - usual[right]))
         scale = float(np.linalg.norm(theirs[left] - theirs[right])) / max(own, 1e-3)
-        basis = body.expressions_EP2[:, list(body.face_joints)]
-        basis = (basis - basis.mean(1, keepdims=True)).reshape(len(basis), -1)
-        moved = ((about - usual) * scale).reshape(self.n, -1)
-        # A little ridge: two figures that move the same points do not run away from each other.
-        normal = basis @ basis.T
-        figures = np.linalg.solve(normal + 0.05 * np.trace(normal) / len(basis) * np.eye(len(basis)), basis @ moved.T).T
-        self.expressions = _EXPRESSED * np.tanh(figures / _EXPRESSED)
+        self.expressions = figures_of((about - usual) * scale, body)
 
     def moments(self) -> np.ndarray:
         """At which frames, which may be fractions, the anonymised clip shows this one: evened in length and tempo."""
@@ -275,6 +273,18 @@ class _Clip:
         begin = np.linspace(max(first - lead, 0), first, before + 1)[:-1]
         end = np.linspace(last, min(last + lead, self.n - 1), total - middle - before + 1)[1:]
         return np.concatenate([begin, signing, end])
+
+
+def figures_of(moved_TPC: np.ndarray, body: StandardBody) -> np.ndarray:
+    """The face's figures (T, E) by least squares, of how far its joints (T, 27, 2) are from where they usually are, at
+    the size of ``body``; what moves the whole face does not count."""
+    moved = (moved_TPC - moved_TPC.mean(1, keepdims=True)).reshape(len(moved_TPC), -1)
+    basis = body.expressions_EP2[:, list(body.face_joints)]
+    basis = (basis - basis.mean(1, keepdims=True)).reshape(len(basis), -1)
+    # A little ridge: two figures that move the same points do not run away from each other.
+    normal = basis @ basis.T
+    normal += 0.05 * np.trace(normal) / len(basis) * np.eye(len(basis))
+    return _EXPRESSED * np.tanh(np.linalg.solve(normal, basis @ moved.T).T / _EXPRESSED)
 
 
 def _elbow(shoulder: np.ndarray, wrist_TC: np.ndarray, sideways: float) -> np.ndarray:
