@@ -8,13 +8,17 @@ the date on which they took all of it back. What is not said was not asked: it i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from signloom.data.manifest import Manifest, Record
-from signloom.data.manifest_fields import WITHDRAWN
+from signloom.data.manifest_fields import CONSENT_USES, WITHDRAWN
+from signloom.errors import SignloomWarning
 
 KEY = "consent"
+USES = CONSENT_USES
 
 
 def consent_in(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
@@ -35,3 +39,27 @@ def permitted(manifest: Manifest, use: str) -> tuple[Manifest, list[Record]]:
         return manifest, []
     left_out = [r for r in manifest if not allows(manifest, r.signer, use)]
     return (manifest.where(lambda r: allows(manifest, r.signer, use)), left_out) if left_out else (manifest, [])
+
+
+def for_use(manifest: Manifest, use: str) -> Manifest:
+    """:func:`permitted`, with a warning that tells how many clips are left out."""
+    kept, left_out = permitted(manifest, use)
+    if left_out:
+        who = sorted({r.signer or "" for r in left_out})
+        warnings.warn(
+            f"{len(left_out)} clips are left out: {', '.join(who[:5])}{' …' if len(who) > 5 else ''} "
+            f"did not allow {use}, or withdrew",
+            SignloomWarning,
+            stacklevel=2,
+        )
+    return kept
+
+
+def carried(manifest: Manifest, earlier: Manifest | None) -> Manifest:
+    """``manifest``, read anew, without those who withdrew, and with what signers said in the corpus that it becomes."""
+    given = {**consent_in(manifest), **(consent_in(earlier) if earlier is not None else {})}
+    if not given:
+        return manifest
+    withdrawn = {signer for signer, said in given.items() if said.get(WITHDRAWN)}
+    kept = manifest.where(lambda r: r.signer not in withdrawn)
+    return replace(kept, meta={**kept.meta, KEY: given})

@@ -272,8 +272,8 @@ def write_sheet(corpus: Manifest, folder: Path, rows: int = 8) -> Path | None:
     for k in spread:
         record = filmed[k]
         wanted = np.linspace(0, (record.n_frames or 1) - 1, _COLUMNS).round().astype(int)
-        cells = _moments(corpus.root / record.streams["video"], set(wanted.tolist()))
-        cells = [cells[t] for t in wanted.tolist() if t in cells]
+        shown = _moments(corpus.root / record.streams["video"], set(wanted.tolist()))
+        cells = [shown[t] for t in wanted.tolist() if t in shown]
         small = [cv2.resize(c, (_WIDE_PX, round(c.shape[0] * _WIDE_PX / c.shape[1]))) for c in cells]
         lines.append(np.concatenate(small, 1))
     if not lines:

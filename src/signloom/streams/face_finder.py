@@ -35,7 +35,7 @@ class Faces:
     def count(self) -> dict[str, int]:
         """In how many frames the head's place is known which way; and in how many somebody else's face is covered."""
         kinds = [r.found for r in self.heads]
-        told = {kind: kinds.count(kind) for kind in ("face", "near", "body", "far", "other") if kind in kinds}
+        told: dict[str, int] = {k: kinds.count(k) for k in ("face", "near", "body", "far", "other") if k in kinds}
         others = sum(bool(o) for o in self.others)
         return {**told, **({"others": others} if others else {})}
 

@@ -179,7 +179,10 @@ class _Clip:
         head = self._smooth(filled - np.median(filled, 0))
         # A soft limit: how far a head goes at most is a habit too.
         self.head = _HEAD_REACH * np.tanh(head / _HEAD_REACH)
-        self.wrists, self.hands, self.shown, self.active = {}, {}, {}, {}
+        self.wrists: dict[str, np.ndarray] = {}
+        self.hands: dict[str, np.ndarray] = {}
+        self.shown: dict[str, np.ndarray] = {}
+        self.active: dict[str, np.ndarray] = {}
         for side in SIDES:
             self._hand(xy, present, side)
         self._face(xy, present)
