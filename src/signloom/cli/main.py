@@ -29,6 +29,7 @@ VERBS = {
     "augment": "make a corpus larger by changed copies of its clips; poses and flow go along",
     "merge": "join corpora into one: ids unique, glosses mapped by a table, streams compared",
     "anonymise": "a copy that can be shared: faces covered or movement alone, names replaced",
+    "anonymity": "who still names the signers of an anonymised corpus, and what it kept",
     "withdraw": "a signer takes consent back: list and remove all that derives from them, name the models",
     "split": "divide a corpus into train, val and test by signer, source or at random; refuse leaks",
     "shard": "write a prepared corpus as large tar files, to train on very many clips",

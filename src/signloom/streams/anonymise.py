@@ -186,7 +186,7 @@ def _covered(
     used = "" if pose_file is None else media.content_hash(pose_file)
     mark = fingerprint_hash(footage.content, stream, cut, used, how.as_dict(), record.id, how.secret.hex())
     paths = {"video": _path("video", name, mark)}
-    faces, fps = _faces(record, footage, pose_file, limits)
+    faces, fps = faces_in(record, footage, pose_file, limits), footage.facts.fps
     if not (out / paths["video"]).exists():
         painter = _Painter(faces, how, footage.facts.size_px, fps)
         n = 0
@@ -198,8 +198,10 @@ def _covered(
     return _told(out, paths, len(faces.heads), fps, {"found": faces.count()})
 
 
-def _faces(record: Record, footage: Footage, pose_file: Path | None, limits: media.Limits) -> tuple[Faces, float]:
-    """Where faces are in each frame: the signer's from the pose that the corpus has, else from one found now."""
+def faces_in(record: Record, footage: Footage, pose_file: Path | None, limits: media.Limits) -> Faces:
+    """Where faces are in each frame: the signer's from the pose that the corpus has, else from one found now.
+
+    Raises MediaError where nothing in the clip tells."""
     wide, _ = footage.facts.size_px
     fps = footage.facts.fps
     boxes: list[list[Box]] = []
@@ -227,7 +229,7 @@ def _faces(record: Record, footage: Footage, pose_file: Path | None, limits: med
             "the head must be; it is left out rather than left as it is. Cut it, or use --method pose",
             "no-face",
         )
-    return faces, fps
+    return faces
 
 
 def _at_size(joints: Joints, wide: int) -> Joints:
