@@ -322,13 +322,15 @@ def write_anonymity(
     columns = [Column("Attacker"), Column("Rank-1", True), Column("AUC", True), Column("Chance", True)]
     sections = []
     for what, attacks in results["identity"].items():
-        rows = [
+        rows: list[list[str | Number]] = [
             [name_of(ATTACKERS[n]), *(Number(_with(a[k]), a[k]["value"]) for k in ("rank1", "auc")),
              Number(f"{a['chance']:.3f}", a["chance"])]
             for n, a in attacks.items()
         ]  # fmt: skip
         sections.append((what, f"Who is it, by {what}", table(columns, rows)))
-    kept = [[name_of(KEPT[k]), Number(f"{v:.3f}", v)] for k, v in results["kept"].items() if k in KEPT]
+    kept: list[list[str | Number]] = [
+        [name_of(KEPT[k]), Number(f"{v:.3f}", v)] for k, v in results["kept"].items() if k in KEPT
+    ]
     sections.append(("kept", "What was kept", table([Column("What"), Column("Value", True)], kept)))
     sections.append(("clips", "Before and after", _videos(pairs_of(original, shared, names), original, shared, shown)))
     method = results["method"].get("method", "")

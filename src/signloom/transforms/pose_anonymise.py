@@ -64,7 +64,7 @@ class PoseAnonymiser:
     smooth_s: float = 0.08
     face: float = 1.0
     head: float = 1.0
-    strength: float = 0.2
+    strength: float = 0.6
     version: ClassVar[int] = 1
 
     def __post_init__(self):
