@@ -39,8 +39,8 @@ class _Grains:
 
 
 _SPARE = (97, 89)
-"""A field of noise is so much larger than a frame. One is drawn, and each frame of a copy sees another part of it: as new
-to the eye, and many times as quick as drawing each."""
+"""A field of noise is so much larger than a frame. One is drawn, and each frame of a copy sees another part of it: that
+is as new to the eye, and many times as quick as drawing each."""
 
 
 def _elsewhere(seed: int, number: int) -> tuple[int, int]:
