@@ -27,6 +27,9 @@ INPUTS = {  # verb → its arguments before (and after) the input
     "doctor": ([], []),
     "prepare": ([], ["--out", "OUT"]),
     "sync": ([], ["--out", "OUT"]),
+    "augment": ([], ["--out", "OUT"]),
+    "merge": ([], ["INPUT", "--out", "OUT"]),
+    "ablate": ([], ["--out", "OUT"]),
     "split": ([], ["--out", "OUT"]),
     "shard": ([], ["--out", "OUT"]),
     "train": ([], ["--out", "OUT"]),
@@ -97,7 +100,7 @@ def test_an_input_that_cannot_be_used_is_told_and_stays_as_it_is(verb, say, tmp_
     first, rest = INPUTS[verb]
     for number, path in enumerate(given):
         places = {"OUT": tmp_path / f"out{number}", "OUT.onnx": tmp_path / f"{number}.onnx", "INPUT": path}
-        alone = ("sync", "split", "train", "evaluate", "crossval", "export", "info", "bench")
+        alone = ("sync", "merge", "split", "train", "evaluate", "crossval", "export", "info", "bench")
         workers = [] if verb in alone else ["--workers", "0"]
         code, err = say(verb, *first, path, *(places.get(word, word) for word in rest), *workers)
         assert code != 0 or verb == "doctor" or (verb == "info" and path.name == "manifest only"), (path, err)
@@ -112,6 +115,9 @@ OUTPUTS = {  # verb → its arguments, and whether its output is a folder; CORPU
     "synth": ([], True),
     "demo": (["--out"], True),
     "sync": (["CORPUS", "--out"], True),
+    "augment": (["CORPUS", "--out"], True),
+    "merge": (["CORPUS", "CORPUS", "--out"], True),
+    "ablate": (["CORPUS", "--out"], True),
     "shard": (["CORPUS", "--out"], True),
     "train": (["CORPUS", "--recipe", "rgb", "--out"], True),
     "evaluate": (["RUN", "CORPUS", "--out"], True),
@@ -153,7 +159,7 @@ def _numbers():
 def test_a_number_that_makes_no_sense_is_told_with_what_does(verb, say):
     for of_verb, action in _numbers():
         option = action.option_strings[0] if action.option_strings else ""
-        if of_verb != verb or not option or option in ("--recipe", "--source", "--streams", "--flow"):
+        if of_verb != verb or not option or option in ("--recipe", "--source", "--streams", "--flow", "--policy"):
             continue
         for value in ("-1", "nan", "inf", "-inf", "1e400", "x", "", str(10**30), "--"):
             if value == str(10**30) and not action.type.__qualname__.startswith("whole"):

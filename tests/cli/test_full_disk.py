@@ -15,6 +15,8 @@ POSE = ("schedule.batch_size=2", "schedule.precision=fp32", "model.width=8", "mo
 TRAIN = ("train", CORPUS / "corpus", "--split", CORPUS / "splits" / "signer.json", "--epochs", 2, "--set", *POSE)
 CROSSVAL = ("crossval", CORPUS / "corpus", "--seeds", 0, "--only", "signer01", "--epochs", 2, "--no-clips", "--set",
             *POSE)  # fmt: skip
+AUGMENT = ("augment", CORPUS / "corpus", "--policy", "signing", "--streams", "pose", "--no-estimate", "--no-sheet",
+           "--workers", 0)  # fmt: skip
 GENERATE = ("generate", CORPUS / "trained" / "paint", CORPUS / "corpus")
 
 
@@ -29,8 +31,9 @@ def unfinished(folder):
         (TRAIN, 1 << 15, "run.json"),  # the checkpoint
         (CROSSVAL, 1 << 16, "evaluation.json"),  # the state of the first fold
         (GENERATE, 1 << 14, "manifest.jsonl"),  # the second video
+        (AUGMENT, 1 << 17, "manifest.jsonl"),  # a later pose
     ],
-    ids=["train, log", "train", "crossval", "generate"],
+    ids=["train, log", "train", "crossval", "generate", "augment"],
 )
 def test_a_disk_that_fills_ends_the_command_and_the_same_one_goes_on(words, n_bytes, last, tiny_disk, signloom):
     disk = tiny_disk(n_bytes)

@@ -51,6 +51,7 @@ exit code is then 3."""
     )
     parser.add_argument("--only-copies", action="store_true", help="leave the originals out of the new corpus")
     parser.add_argument("--estimate", action="store_true", help="only say how much disk and time it would take")
+    parser.add_argument("--no-estimate", action="store_true", help="begin at once, without trying one clip first")
     parser.add_argument("--no-sheet", action="store_true", help="write no sheet.png and no side_by_side.mp4")
     parser.add_argument("--source", default="auto", help="how to read videos, as for `signloom prepare`")
     parser.add_argument("--pattern", help="where the names stand in videos' paths")
@@ -87,14 +88,16 @@ def run(args: argparse.Namespace) -> int:
     def wanted(record) -> bool:
         return not record.augmented if args.all_splits else for_training(record)
 
-    expected = estimate(manifest, args.out, how, choose=wanted, workers=args.workers)
-    told = _expectation(expected)
-    if args.estimate:
-        say(json_line(expected.as_dict()) if args.json else told)
-        return 0
-    say(f"augment: {told}", file=sys.stderr)
-    if expected.nbytes > expected.free_bytes:
-        raise MachineError(f"'{args.out}' cannot hold the copies: {told}. Ask for fewer --times or --streams")
+    expected = None
+    if not args.no_estimate or args.estimate:
+        expected = estimate(manifest, args.out, how, choose=wanted, workers=args.workers)
+        told = _expectation(expected)
+        if args.estimate:
+            say(json_line(expected.as_dict()) if args.json else told)
+            return 0
+        say(f"augment: {told}", file=sys.stderr)
+        if expected.nbytes > expected.free_bytes:
+            raise MachineError(f"'{args.out}' cannot hold the copies: {told}. Ask for fewer --times or --streams")
     began = time.monotonic()
     corpus, outcomes = augment_corpus(
         manifest,
@@ -118,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         "failed": len(failed),
         "made_now": sum(o.ok and not o.reused for o in outcomes) * args.times,
         "seconds": round(time.monotonic() - began, 1),
-        "estimate": expected.as_dict(),
+        "estimate": None if expected is None else expected.as_dict(),
         "sheets": [str(file) for file in sheets],
     }
     if args.json:

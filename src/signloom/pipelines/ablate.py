@@ -260,10 +260,11 @@ def run_grid(grid: Grid, out: Path, *, workers: int | None = None, quiet: bool =
     unsplit = replace(manifest, records=tuple(replace(r, split=None) for r in manifest), meta=kept)
     cuts = _cuts(grid, unsplit)
     omitted = _omitted(grid, manifest, out, workers, quiet) if grid.omit_face else None
-    scheme = f"leave-one-{grid.leave_out}-out"
+    scheme = f"{grid.leave_out}-disjoint" if grid.train_on else f"leave-one-{grid.leave_out}-out"
+    learnt = {r.id for fold in cuts for r in fold.manifest if r.split == "train"}
     rows: list[dict[str, Any]] = []
     for arm in grid.arms:
-        derived = _derived(arm, grid, manifest, out, workers, quiet)
+        derived = _derived(arm, grid, manifest, learnt, out, workers, quiet)
         recipe = grid.recipe if arm.online is None else with_policy(grid.recipe, arm.online)
         recipe = replace(recipe, augment=grid.augment) if arm.as_recipe else recipe
         grown = [_with_copies(fold, derived) for fold in cuts]
@@ -354,8 +355,10 @@ def _absolute(corpus: Manifest) -> list[Record]:
     return [replace(r, streams={s: str((corpus.root / p).resolve()) for s, p in r.streams.items()}) for r in corpus]
 
 
-def _derived(arm: Arm, grid: Grid, manifest: Manifest, out: Path, workers: int | None, quiet: bool) -> list[Record]:
-    """The copies that an arm may learn from, of all clips; which are used the fold says."""
+def _derived(
+    arm: Arm, grid: Grid, manifest: Manifest, learnt: set[str], out: Path, workers: int | None, quiet: bool
+) -> list[Record]:
+    """The copies that an arm may learn from, of clips that are ``learnt`` in some fold; in which, the fold says."""
     made: list[Record] = []
     streams = _read_by(grid.recipe, manifest)
     for copies in arm.copies:
@@ -366,7 +369,7 @@ def _derived(arm: Arm, grid: Grid, manifest: Manifest, out: Path, workers: int |
             manifest,
             out / "corpora" / file_name(f"{arm.name} {copies.policy.name}"),
             how,
-            choose=_choice(copies, grid.leave_out),
+            choose=_choice(copies, grid.leave_out, learnt),
             originals=False,
             workers=workers,
             title=f"copies for {arm.name}",
@@ -397,9 +400,10 @@ def _derived(arm: Arm, grid: Grid, manifest: Manifest, out: Path, workers: int |
     return made
 
 
-def _choice(copies: Copies, unit: str) -> Callable[[Record], bool]:
+def _choice(copies: Copies, unit: str, learnt: set[str]) -> Callable[[Record], bool]:
     def chosen(record: Record) -> bool:
-        return not copies.of or (getattr(record, unit) in copies.of) != copies.others
+        own = not copies.of or (getattr(record, unit) in copies.of) != copies.others
+        return own and record.id in learnt
 
     return chosen
 

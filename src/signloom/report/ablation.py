@@ -144,7 +144,7 @@ def _draw(results: Results, file: Path) -> None:
         2, 1, figsize=size, height_ratios=[0.4 * len(arms) + 0.8, 0.3 * len(arms) + 0.5]
     )
     above.axis("off")
-    label = f"{results['title']}\n{results['split']['scheme']}, test, {len(results['seeds'])} seeds"
+    label = f"{results['title']}\n{results['split']['scheme']}, test, {count(len(results['seeds']), 'seed')}"
     above.set_title(label + ("; SYNTHETIC signers" if results.get("synthetic") else ""), fontsize=9, loc="left")
     shown = above.table(cells, rowLabels=[arm["name"] for arm in arms], colLabels=columns, loc="center")
     shown.auto_set_font_size(False)

@@ -32,8 +32,8 @@ from signloom.transforms.augment.points import Points, points_of_pose, pose_with
 from signloom.transforms.augment.policy import VERSION, Policy
 
 LIMITS = media.Limits()
-CRF, PRESET = 18, "veryfast"
-"""How copies of footage are compressed, as x264 has it."""
+CRF, PRESET = 18, "ultrafast"
+"""How copies of footage are compressed, as x264 has it: they are many, and mostly there to be learnt from once."""
 PICTURED = ("frames", "flow", "flow_view", "signer")
 """Streams that are made again of a copy's own pictures."""
 DERIVED = ("video", "pose", *PICTURED)

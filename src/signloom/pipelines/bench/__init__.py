@@ -17,6 +17,7 @@ GROUPS = {
     "decode": "video:measure_decoding",
     "cuts": "cuts:measure_cuts",
     "prepare": "poses:measure_preparing",
+    "augment": "growing:measure_augmenting",
     "flow": "video:measure_flow",
     "pictures": "video:measure_pictures",
     "train": "poses:measure_training",

@@ -13,7 +13,7 @@ from signloom.data.skeleton import resample
 from signloom.errors import InputError
 from signloom.transforms.augment.draw import ClipDraw, Facts, Scene
 from signloom.transforms.augment.points import points_of_arrays
-from signloom.transforms.augment.policy import Policy
+from signloom.transforms.augment.policy import TRANSFORMS, Policy
 from signloom.transforms.geometry import scaling, translation
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ _SIZE_PX, _MIDDLE_PX = (400, 300), (200.0, 110.0)
 """… how large that is, and where the middle of the shoulders is."""
 _SQUARE_PX, _FRAMES, _FPS = 1000, 64, 25.0
 """What a draw for video is made for; it is then scaled to what the model sees."""
+
+
+_OF_POINTS = {name for name, where in TRANSFORMS.items() if not where.startswith("picture:")} | {"omit-face"}
+"""Changes that points show."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,12 @@ class PolicyPoseAugment:
 
     @cached_property
     def _policy(self) -> Policy:
-        return Policy(self.name, self.steps, self.pick)
+        policy = Policy(self.name, self.steps, self.pick)
+        if self.pick == "in-turn":
+            return policy
+        # What only changes pictures need not be drawn.
+        seen = tuple(step for step in policy.steps if step["do"] in _OF_POINTS)
+        return Policy(self.name, seen, self.pick)
 
     def of_batch(self, inputs: Mapping[str, torch.Tensor], generator: torch.Generator, _: Any) -> dict[str, Any]:
         """A batch's ``inputs`` with the joints changed, as training asks for it."""
