@@ -103,7 +103,8 @@ def test_an_input_that_cannot_be_used_is_told_and_stays_as_it_is(verb, say, tmp_
     first, rest = INPUTS[verb]
     for number, path in enumerate(given):
         places = {"OUT": tmp_path / f"out{number}", "OUT.onnx": tmp_path / f"{number}.onnx", "INPUT": path}
-        alone = "sync merge split train evaluate crossval export info bench live annotate".split()
+        learnt = ("train", "evaluate", "crossval", "export", "info", "live", "annotate")
+        alone = ("sync", "merge", "split", "bench", *learnt)
         workers = [] if verb in alone else ["--workers", "0"]
         code, err = say(verb, *first, path, *(places.get(word, word) for word in rest), *workers)
         assert code != 0 or verb == "doctor" or (verb == "info" and path.name == "manifest only"), (path, err)

@@ -63,6 +63,7 @@ exit code is then 3."""
 
 
 def run(args: argparse.Namespace) -> int:
+    from signloom.data.consent import for_use
     from signloom.data.failures import FAILURES_FILE
     from signloom.errors import InputError, MachineError
     from signloom.pipelines.augment import augment_corpus, derivation_of, estimate, for_training
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("augment needs a corpus and --out. See: signloom augment --help")
     check_out(args.out, folder=True)
     manifest = read_source(args.corpus, source=args.source, pattern=args.pattern, **parse_options(args.option))
+    manifest = for_use(manifest, "training")
     how = derivation_of(manifest, policy, args.times, args.seed, args.streams)
 
     def wanted(record) -> bool:

@@ -48,6 +48,7 @@ Every run is resumed or reused when the same command is given again."""
 
 
 def run(args: argparse.Namespace) -> int:
+    from signloom.data.consent import for_use
     from signloom.data.manifest import read_manifest
     from signloom.data.splits import folds
     from signloom.errors import InputError
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.training.task import Given
 
     check_out(args.out, folder=True)
-    manifest = read_manifest(args.corpus)
+    manifest = for_use(read_manifest(args.corpus), "training")
     recipe = chosen_recipe(args)
     chosen = folds(manifest, args.folds, k=args.k, seed=0, val=0.1)
     if args.only:

@@ -42,11 +42,13 @@ gives the same bytes; a killed run goes on where it was. shards.json is written 
 
 
 def run(args: argparse.Namespace) -> int:
+    from signloom.data.consent import for_use
     from signloom.data.manifest import read_manifest
     from signloom.data.splits import choose_split
     from signloom.pipelines.shard import shard_corpus
 
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed)
+    manifest = for_use(manifest, "training")
     for note in split.details.get("notes", []):
         say(f"note: {note}", file=sys.stderr)
     began = time.monotonic()

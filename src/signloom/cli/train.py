@@ -96,6 +96,7 @@ def open_corpus(args: argparse.Namespace, task: Any) -> tuple[Any, dict[str, Any
     """The corpus with its split, what is said of the split, how to keep its file, and notes about it."""
     from functools import partial
 
+    from signloom.data.consent import for_use
     from signloom.data.corpus import SplitManifest
     from signloom.data.manifest import read_manifest
     from signloom.data.shards import has_shards, read_shards
@@ -111,6 +112,8 @@ def open_corpus(args: argparse.Namespace, task: Any) -> tuple[Any, dict[str, Any
         shards = read_shards(args.corpus)
         return shards, dict(shards.split), shards.copy_split, []
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed, scheme=task.split)
+    for use in ("training", "synthesis") if task.name == "paint" else ("training",):
+        manifest = for_use(manifest, use)
     corpus = SplitManifest(manifest, f"recipe '{task.recipe.name}'")
     # That clips of one signer stand on both sides is a fault of a recogniser's split alone.
     notes = [] if split.scheme == task.split == "random" else list(split.details.get("notes", []))

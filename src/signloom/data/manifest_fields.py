@@ -126,6 +126,25 @@ def _sensor(value: Any) -> None:
             _named(name, check, value[name])
 
 
+CONSENT_USES = ("training", "display", "synthesis")
+WITHDRAWN = "withdrawn"
+
+
+def _consent(value: Any) -> None:
+    """What signers allow, by signer (:mod:`signloom.data.consent`)."""
+    _made(value)
+    for said in value.values():
+        for name in CONSENT_USES:
+            if said.get(name) is not None:
+                _named(name, _yes_or_no, said[name])
+        if said.get(WITHDRAWN) is not None:
+            _named(WITHDRAWN, _text, said[WITHDRAWN])
+
+
+def _yes_or_no(value: Any) -> None:
+    _expect(isinstance(value, bool), "true or false")
+
+
 _OF_EXTRA: Mapping[str, Check] = {
     "seen": _shares,
     "crop": _matrix,
@@ -164,6 +183,7 @@ HEADER: Mapping[str, Check] = {
     "notes": _texts,
     "published": _maybe(_made),
     "skipped": _maybe(_mapping),
+    "consent": _maybe(_consent),
 }
 """What signloom itself reads of the header; other entries are the corpus's own."""
 RANGES = (("first_frame", "end_frame"), ("start_s", "end_s"))

@@ -98,6 +98,8 @@ BODY_JOINTS = tuple(row[0] for row in _BODY)
 LEFT_HAND_JOINTS = tuple(f"left_{row[0]}" for row in _HAND)
 RIGHT_HAND_JOINTS = tuple(f"right_{row[0]}" for row in _HAND)
 FACE_JOINTS = tuple(f"face_{row[0]}" for row in _FACE)
+FACE_MESH_NUMBERS = tuple(row[1] for row in _FACE)
+"""Which point of MediaPipe's face mesh each of :data:`FACE_JOINTS` is."""
 JOINTS = BODY_JOINTS + LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS + FACE_JOINTS
 """The joints of every ``JC`` array in signloom, in order: body 13, left hand 21, right hand 21, face 27."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import signloom
+from signloom.data.consent import for_use
 from signloom.data.corpus import describe_corpus
 from signloom.data.manifest import Manifest, Record, read_manifest
 from signloom.data.splits import Fold, assign_split, folds
@@ -251,7 +252,7 @@ def run_grid(grid: Grid, out: Path, *, workers: int | None = None, quiet: bool =
     folds are those of the corpus alone, so that all arms are measured on the same clips; copies of held-out clips are
     never learnt from. Raises InputError where an arm has no copy to learn from, or copies made otherwise.
     """
-    manifest = read_manifest(grid.corpus)
+    manifest = for_use(read_manifest(grid.corpus), "training")
     manifest = manifest.where(lambda r: not r.augmented)
     _check_names(grid, manifest)
     kept = {**manifest.meta}

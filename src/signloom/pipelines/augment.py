@@ -15,17 +15,16 @@ from signloom import media
 from signloom.data.failures import write_failures
 from signloom.data.manifest import Manifest, Record, write_manifest
 from signloom.errors import InputError, MachineError, NothingPreparedError
-from signloom.runtime import once
-from signloom.runtime.hashing import file_stamp, fingerprint_hash
+from signloom.pipelines.derived import JOURNAL, clip_jobs, map_derived
+from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.journal import open_journal
 from signloom.runtime.locks import locking_out
-from signloom.runtime.workers import Job, Outcome, default_workers, map_clips
+from signloom.runtime.workers import Job, Outcome, default_workers
 from signloom.streams import recordings
 from signloom.streams.derive import Derivation, derive_clip, streams_for
 from signloom.transforms.augment.policy import Policy
 
 LIMITS = media.Limits()
-JOURNAL = "journal.jsonl"
 
 
 def for_training(record: Record) -> bool:
@@ -159,21 +158,17 @@ def augment_corpus(
     taken = {r.id for r in manifest}
     if clash := next((i for r in chosen for k in range(how.times) if (i := how.copy_id(r, k)) in taken), None):
         raise InputError(f"there is a clip '{clash}' already, and a copy would have its name; give the policy another")
-    try:
-        outcomes = map_clips(
-            derive_clip,
-            _jobs(chosen, manifest.root, out, how, limits),
-            workers=workers,
-            timeout_s=timeout_s,
-            journal=out / JOURNAL,
-            ray_address=ray_address,
-            whole=lambda value: all((out / p).exists() for copy in value["copies"] for p in copy["streams"].values()),
-            title=title,
-            quiet=quiet,
-        )
-    finally:
-        recordings.let_go()
-    once.clear(out)
+    outcomes = map_derived(
+        derive_clip,
+        _jobs(chosen, manifest.root, out, how, limits),
+        out,
+        lambda value: [p for copy in value["copies"] for p in copy["streams"].values()],
+        workers=workers,
+        timeout_s=timeout_s,
+        ray_address=ray_address,
+        title=title,
+        quiet=quiet,
+    )
     failures = [
         {"id": o.id, "file": next(iter(r.streams.values()), None), "reason": o.reason, "message": o.message}
         for r, o in zip(chosen, outcomes)
@@ -204,18 +199,8 @@ def augment_corpus(
 
 
 def _jobs(chosen: Sequence[Record], root: Path, out: Path, how: Derivation, limits: media.Limits) -> list[Job]:
-    files = {r.id: root / r.streams["video"] for r in chosen if "video" in r.streams}
-    shared = recordings.shared_files((r, files[r.id]) for r in chosen if r.id in files)
     shaped = fingerprint_hash(how.as_dict(), how.times, how.streams, how.fingerprints)
-    jobs = []
-    for r in chosen:
-        several = files.get(r.id) in shared
-        used = {s: file_stamp(root / r.streams[s]) for s in ("video", "frames", "pose") if s in r.streams}
-        stamp = fingerprint_hash(shaped, used, r.range, r.box_px, r.fps)
-        start = r.start_s if r.start_s is not None else r.first_frame / (r.fps or media.DEFAULT_FPS)
-        args = (r, root, out, how, limits, out if several else None)
-        jobs.append(Job(r.id, args, stamp, group=str(files[r.id]) if several else "", place=start))
-    return jobs
+    return clip_jobs(chosen, root, out, shaped, lambda r, shared: (r, root, out, how, limits, shared))
 
 
 def _at_home(record: Record, root: Path) -> Record:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signloom import media
+from signloom.data.consent import carried
 from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
 from signloom.data.stream import Stream
@@ -118,6 +119,7 @@ def prepare_corpus(
     if out.resolve() == manifest.root.resolve() and (out / "manifest.jsonl").exists():
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
     earlier = read_manifest(out) if (out / FILE_NAME).exists() else None
+    manifest = carried(manifest, earlier)
     made: Mapping[str, Any] = {}
     if any("video" in r.streams for r in manifest):
         made = preparation.fingerprints()

@@ -19,10 +19,10 @@ from signloom.data.manifest import Record
 from signloom.data.skeleton import Joints, joints_of
 from signloom.data.stream import ClipInfo, Stream
 from signloom.errors import InputError, MediaError, MissingStreamError
-from signloom.media.recording import Recording
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
-from signloom.streams import recordings, streams_of
+from signloom.streams import streams_of
+from signloom.streams.footage import Footage
 from signloom.streams.holistic.networks import models_hash
 from signloom.streams.person_mask import PersonMask
 from signloom.streams.pose import seen_parts
@@ -130,9 +130,8 @@ class _Source:
         self.pose = None if self.pose_file is None else media.read_pose(self.pose_file, limits)
         self.points = None if self.pose is None else points_of_pose(self.pose)
         if self.stream is not None:
-            self.path = root / record.streams[self.stream]
-            self._open()
-            self.content = recordings.content_of(self.path, shared)
+            self.footage = Footage(record, root, self.stream, limits, shared)
+            self.path, self.facts, self.content = self.footage.path, self.footage.facts, self.footage.content
         else:
             assert self.pose is not None
             assert self.pose_file is not None
@@ -152,45 +151,9 @@ class _Source:
                 "bad-header",
             )
 
-    def _open(self) -> None:
-        """Find out how large the pictures are, and which of them are the clip at a constant rate."""
-        record = self.record
-        first, end = (record.first_frame, record.end_frame) if self.stream == "video" else (0, None)
-        if record.timed and self.stream == "video":
-            first, end = media.frames_between(self.path, record.start_s, record.end_s, self.limits)
-        self._range = first, end, record.box_px if self.stream == "video" else None
-        with self._opened() as recording:
-            info = recording.info(first, end)
-        fps = float(record.fps or info.fps)
-        times_s = media.frame_times(self.path, self.limits)[first:end]
-        if not len(times_s):
-            raise MediaError(f"clip '{record.id}' has no frame", "no-frames")
-        self._shown = np.bincount(media.constant_rate(times_s - times_s[0], fps), minlength=len(times_s))
-        n_frames = int(self._shown.sum())
-        if n_frames > self.limits.max_frames:
-            raise MediaError(f"clip '{record.id}': {n_frames} frames; at most {self.limits.max_frames}", "too-long")
-        with self._opened() as recording:
-            _, frame = next(recording.part(first, first + 1, self._range[2]))
-        self.facts = Facts((frame.shape[1], frame.shape[0]), n_frames, fps)
-
-    def _opened(self) -> Any:
-        whole = self._range[:2] == (0, None)
-        return recordings.opened(self.path, self.limits, part=not whole, shared=self.shared)
-
     def frames(self) -> Iterator[np.ndarray]:
         """Its pictures at a constant rate. Raises MediaError where there are fewer than the file promised."""
-        with self._opened() as recording:
-            assert isinstance(recording, Recording)
-            number = -1
-            for number, (_, frame) in enumerate(recording.part(*self._range)):
-                if number >= len(self._shown):
-                    break
-                for _ in range(int(self._shown[number])):
-                    yield frame
-        if number + 1 < len(self._shown):
-            raise MediaError(
-                f"clip '{self.record.id}': '{self.path}' holds {number + 1} of {len(self._shown)} frames", "truncated"
-            )
+        return self.footage.frames()
 
     @property
     def picture_points(self) -> Points | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import signloom
+from signloom.data.consent import allows
 from signloom.data.corpus import ClipList, Without, clips_of, describe_corpus
 from signloom.data.failures import read_failures
 from signloom.data.leaks import refuse_leaks, root_parents
@@ -231,7 +232,11 @@ def results_of(
         seed=seed,
     )
     by_id = {r.id: r for r in records}
-    clips = [{**clip, **footage_of(by_id[clip["id"]], manifest.root)} for clip in measured["clips"]]
+    clips = [
+        {**clip, **(footage_of(r, manifest.root) if allows(manifest, r.signer, "display") else {})}
+        for clip in measured["clips"]
+        for r in (by_id[clip["id"]],)
+    ]
     if "imu" in checkpoint.streams:
         clips = [{**clip, **sensor_of(by_id[clip["id"]], manifest.root)} for clip in clips]
     corpus = describe_corpus(manifest)

@@ -33,15 +33,14 @@ class _Grains:
 
         height, width = frame.shape[:2]
         y, x = _elsewhere(self.seed, number)
-        seen = _scattered(self.seed, self.share, self.value, height + _SPARE[0], width + _SPARE[1])[
-            y : y + height, x : x + width
-        ]
+        field = _scattered(self.share, self.value, height + _SPARE[0], width + _SPARE[1])
+        seen = field[y : y + height, x : x + width]
         return cv2.max(frame, seen) if self.value else cv2.min(frame, seen)
 
 
 _SPARE = (97, 89)
-"""A field of noise is so much larger than a frame. One is drawn a clip, and each frame sees another part of it: as new
-to the eye, and many times as quick as drawing each."""
+"""A field of noise is so much larger than a frame. One is drawn, and each frame of a copy sees another part of it: that
+is as new to the eye, and many times as quick as drawing each."""
 
 
 def _elsewhere(seed: int, number: int) -> tuple[int, int]:
@@ -50,9 +49,9 @@ def _elsewhere(seed: int, number: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)
-def _scattered(seed: int, share: float, value: int, height: int, width: int) -> np.ndarray:
+def _scattered(share: float, value: int, height: int, width: int) -> np.ndarray:
     """``value`` in a ``share`` of the pixels, and in the others what changes nothing."""
-    hit = np.random.Generator(np.random.SFC64(seed)).random((height, width, 1), np.float32) < share
+    hit = np.random.Generator(np.random.SFC64(value)).random((height, width, 1), np.float32) < share
     return np.repeat(np.where(hit, np.uint8(value), np.uint8(255 - value)), 3, 2)
 
 
@@ -125,7 +124,7 @@ class _Grainy:
         return cv2.add(frame, field[y : y + height, x : x + width], dtype=cv2.CV_8U)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _field(seed: int, amount: float, height: int, width: int) -> np.ndarray:
     rng = np.random.Generator(np.random.SFC64(seed))
     return (rng.standard_normal((height, width, 3), np.float32) * np.float32(amount * 255)).round().astype(np.int16)
@@ -186,7 +185,7 @@ class _Behind:
         return cv2.blendLinear(frame, _backdrop(self, width, height), person, 1 - person)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _backdrop(behind: _Behind, width: int, height: int) -> np.ndarray:
     import cv2
 

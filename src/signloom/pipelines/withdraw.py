@@ -1,0 +1,236 @@
+"""All that derives from one person: found in corpora, shards and runs, told, and removed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from signloom.data.consent import KEY, USES, WITHDRAWN, consent_in
+from signloom.data.failures import FAILURES_FILE, read_failures, write_failures
+from signloom.data.leaks import root_parents
+from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
+from signloom.data.seen import SeenClip, read_seen, seen_clips
+from signloom.data.shards import FILE_NAME as SHARDS_FILE
+from signloom.data.shards import read_shards
+from signloom.errors import InputError, SignloomError
+from signloom.pipelines.derived import JOURNAL
+from signloom.runtime.atomic import atomic_write
+from signloom.runtime.locks import folder_lock
+from signloom.runtime.names import file_name
+
+_FIGURES = ("evaluation*.json", "report*.html", "scores-*.npz", "sheet.png", "side_by_side.mp4", "split.json")
+"""What may show or name a person beside a corpus or a run."""
+
+
+@dataclass(frozen=True)
+class OfPerson:
+    """What one folder holds of a person.
+
+    ``kind`` is corpus, shards or run. ``clips`` are ids, ``derived`` those of them that were made of others; ``files``
+    what is removed with them; ``kept`` files that are named and left, with the reason.
+    """
+
+    folder: Path
+    kind: str
+    clips: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "kind": self.kind,
+            "clips": list(self.clips),
+            "derived": list(self.derived),
+            "files": [str(f) for f in self.files],
+            "kept": dict(self.kept),
+        }
+
+
+def find_person(folders: Sequence[Path], names: Sequence[str], *, sources: bool = False) -> list[OfPerson]:
+    """What there is of a person, who is called one of ``names``, in ``folders`` and all below them.
+
+    ``sources`` counts footage that lies outside of a corpus's folder among what is removed. Raises InputError for a
+    folder that is not there, and where nothing is signed by anybody of those names.
+    """
+    corpora, shards, runs = _places(folders)
+    found, seen = [], []
+    known: set[str] = set()
+    for folder in corpora:
+        manifest = read_manifest(folder)
+        known |= set(manifest.signers)
+        if records := _of(manifest, names):
+            seen += list(seen_clips(manifest, records))
+            found.append(_in_corpus(manifest, records, sources))
+    if not found:
+        raise InputError(
+            f"nobody called {', '.join(repr(n) for n in names)} signs in {len(corpora)} corpora; there are "
+            f"{', '.join(sorted(known)[:12]) or 'no signers'}"
+        )
+    for folder in shards:
+        if (own := _in_shards(folder, names, seen)) is not None:
+            found.append(own)
+    for folder in runs:
+        if (own := _in_run(folder, names, seen)) is not None:
+            found.append(own)
+    return found
+
+
+def _places(folders: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    corpora, shards, runs = [], [], []
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"'{folder}' is no folder; give corpora, shards, runs, or a folder of them")
+        corpora += sorted(f.parent for f in folder.rglob(FILE_NAME))
+        shards += sorted(f.parent for f in folder.rglob(SHARDS_FILE))
+        runs += sorted({f.parent for f in folder.rglob("trained_on.json")} - set(shards))
+    return list(dict.fromkeys(corpora)), list(dict.fromkeys(shards)), list(dict.fromkeys(runs))
+
+
+def _of(manifest: Manifest, names: Sequence[str]) -> list[Record]:
+    """The person's clips, and all that was derived from them, whoever it is said to show."""
+    own = {r.id for r in manifest if r.signer in names}
+    root = root_parents(manifest)
+    return [r for r in manifest if r.id in own or root.get(r.id) in own or r.parent in own]
+
+
+def _in_corpus(manifest: Manifest, records: Sequence[Record], sources: bool) -> OfPerson:
+    base = manifest.root.resolve()
+    ids = {r.id for r in records}
+    others = {_file(manifest, p) for r in manifest if r.id not in ids for p in r.streams.values()}
+    files: dict[Path, None] = {}
+    kept: dict[str, str] = {}
+    for record in records:
+        for path in record.streams.values():
+            file = _file(manifest, path)
+            if not file.exists():
+                continue
+            if file in others:
+                kept[str(file)] = "clips of others are cut from it"
+            elif sources or file.is_relative_to(base):
+                files[file] = None
+            else:
+                kept[str(file)] = "outside of the corpus (--sources removes it too)"
+        for stream in {s for r in manifest for s in r.streams}:  # what other settings made, and no record names
+            for file in (base / stream).glob(f"{_escaped(file_name(record.id))}-*"):
+                if file.is_file() and file.resolve() not in others:
+                    files[file.resolve()] = None
+    files |= dict.fromkeys(_figures(base))
+    derived = tuple(r.id for r in records if r.parent is not None)
+    return OfPerson(manifest.root, "corpus", tuple(r.id for r in records), derived, tuple(files), kept)
+
+
+def _file(manifest: Manifest, path: str) -> Path:
+    return (manifest.root / path).resolve()
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _figures(folder: Path) -> list[Path]:
+    return sorted(file.resolve() for pattern in _FIGURES for file in folder.glob(pattern))
+
+
+def _in_shards(folder: Path, names: Sequence[str], seen: Sequence[SeenClip]) -> OfPerson | None:
+    """One clip cannot be taken out of a tar file whose hash is listed: the shards go, and are made again."""
+    shards = read_shards(folder)
+    clips = [c.id for split in shards.splits for c in shards.clips(split) if c.signer in names]
+    told = _same_clips(read_seen(folder), seen)
+    if not clips and not told:
+        return None
+    files = [folder / row.file for rows in shards.splits.values() for row in rows]
+    files += [folder / name for name in (SHARDS_FILE, JOURNAL, "split.json", "trained_on.json")]
+    there = tuple(f.resolve() for f in files if f.exists())
+    return OfPerson(folder, "shards", tuple(clips), (), there, {"again": "make them again: signloom shard …"})
+
+
+def _in_run(folder: Path, names: Sequence[str], seen: Sequence[SeenClip]) -> OfPerson | None:
+    told = _same_clips(read_seen(folder), seen)
+    if not told:
+        return None
+    run = folder.parent if folder.name == "checkpoint" else folder
+    why = f"its model learnt from {told} of the clips; only training it again takes that out"
+    return OfPerson(run, "run", (), (), tuple(_figures(run.resolve())), {str(run): why})
+
+
+def _same_clips(kept: Any, seen: Sequence[SeenClip]) -> int:
+    """How many clips of ``kept``, what a model learnt from, show what the person's clips show, or bear their ids."""
+    if kept is None:
+        return 0
+    ids = {c.id for c in seen} | {c.root for c in seen}
+    places = {f.place for c in seen for f in (*c.footage, *c.root_footage)}
+    return sum(
+        c.id in ids or c.root in ids or any(f.place in places for f in (*c.footage, *c.root_footage))
+        for c in kept.clips
+    )
+
+
+def remove_person(found: Iterable[OfPerson], names: Sequence[str], day: str | None = None) -> int:
+    """Remove what :func:`find_person` found and note the withdrawal; return how many files went.
+
+    Each manifest is written first, so that a run that is killed in between leaves no corpus that names what is gone.
+    What earlier runs noted of the clips (journals, failures) goes too.
+    """
+    day = day or date.today().isoformat()
+    gone = 0
+    for one in found:
+        with folder_lock(one.folder):
+            if one.kind == "corpus":
+                _without(one, names, day)
+            for file in one.files:
+                if file.exists():
+                    file.unlink()
+                    gone += 1
+    return gone
+
+
+def _without(one: OfPerson, names: Sequence[str], day: str) -> None:
+    manifest = read_manifest(one.folder)
+    out = set(one.clips)
+    given = {s: dict(c) for s, c in consent_in(manifest).items()}
+    for name in names:
+        if name in manifest.signers or name in given:
+            given[name] = {**given.get(name, {}), WITHDRAWN: day}
+    meta = {**manifest.meta, KEY: given}
+    rest = manifest.where(lambda r: r.id not in out)
+    write_manifest(replace(rest, meta=meta), one.folder)
+    journal = one.folder / JOURNAL
+    if journal.exists():
+        rows = [row for row in journal.read_text(encoding="utf-8").splitlines(True) if _id_in(row) not in out]
+        with atomic_write(journal) as tmp:
+            tmp.write_text("".join(rows), encoding="utf-8")
+    if (one.folder / FAILURES_FILE).exists():
+        write_failures(one.folder, [row for row in read_failures(one.folder) if row.get("id") not in out])
+
+
+def _id_in(row: str) -> str | None:
+    try:
+        return str(json.loads(row).get("id"))
+    except (ValueError, AttributeError):
+        return None
+
+
+def mark_uses(folders: Sequence[Path], names: Sequence[str], uses: Sequence[str]) -> list[Path]:
+    """Note in every corpus that one of ``names`` signs in that they no longer allow ``uses``; return those corpora."""
+    if wrong := [u for u in uses if u not in USES]:
+        raise InputError(f"uses: got {', '.join(wrong)}, expected some of {', '.join(USES)}")
+    marked = []
+    for folder in _places(folders)[0]:
+        manifest = read_manifest(folder)
+        given = {s: dict(c) for s, c in consent_in(manifest).items()}
+        here = [n for n in names if n in manifest.signers]
+        for name in here:
+            given[name] = {**given.get(name, {}), **dict.fromkeys(uses, False)}
+        if here:
+            with folder_lock(folder):
+                write_manifest(replace(manifest, meta={**manifest.meta, KEY: given}), folder)
+            marked.append(folder)
+    if not marked:
+        raise SignloomError(f"nobody called {', '.join(names)} signs in any of the corpora")
+    return marked

@@ -1,0 +1,158 @@
+"""Where faces are in a clip: the signer's by their pose, everybody else's by MediaPipe's detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from signloom.data.skeleton import INDEX, PARTS, Joints, shoulder_width_px
+from signloom.streams.pose_mediapipe import import_mediapipe
+from signloom.transforms.face_cover import Region, regions_over_time, round_region
+
+VERSION = 1
+_LEAST_SCORE = 0.5
+_HEADS_A_SHOULDER = 0.48  # a head's width, in shoulder widths
+_STRAY = 0.6  # shoulder widths: a face farther from the body's nose is somebody else's, or none
+_AROUND_S = 0.2  # what a detector sees it may miss a moment before and after
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """``heads`` the signer's, one a frame; ``others`` everybody else's; ``points`` the signer's 27 face joints where
+    they were found, else None; ``hands`` the joints of the hands in each frame."""
+
+    heads: tuple[Region, ...]
+    others: tuple[tuple[Region, ...], ...]
+    points: tuple[np.ndarray | None, ...]
+    hands: tuple[tuple[np.ndarray, ...], ...]
+
+    def count(self) -> dict[str, int]:
+        """In how many frames the head's place is known which way; and in how many somebody else's face is covered."""
+        kinds = [r.found for r in self.heads]
+        told: dict[str, int] = {k: kinds.count(k) for k in ("face", "near", "body", "far", "other") if k in kinds}
+        others = sum(bool(o) for o in self.others)
+        return {**told, **({"others": others} if others else {})}
+
+
+def faces_of(joints: Joints, boxes: Sequence[Sequence[Box]]) -> Faces | None:
+    """The faces of a clip whose pose is ``joints``, in pixels of its pictures; ``boxes`` are what a detector saw in
+    each frame. None where there is nothing in the whole clip that tells where the head is."""
+    n = len(joints)
+    unit = shoulder_width_px(joints) or 0.0
+    face, nose = PARTS["face"], INDEX["nose"]
+    faces: list[np.ndarray | None] = []
+    noses: list[tuple[np.ndarray, float] | None] = []
+    for t in range(n):
+        body = _nose_by_body(joints, t, unit)
+        noses.append(body)
+        points = None
+        if joints.present_TJ[t, face].all():
+            points = joints.xy_TJC[t, face].astype(np.float64)
+            if joints.outline_TPC is not None and joints.outline_TPC.shape[1]:
+                outline = joints.outline_TPC[t]
+                points = np.concatenate([points, outline[outline[:, 2] > 0, :2]])
+            stray = joints.present_TJ[t, nose] and unit > 0
+            if stray and np.linalg.norm(points.mean(0) - joints.xy_TJC[t, nose]) > _STRAY * unit:
+                points = None
+        faces.append(points)
+    heads = regions_over_time(faces, noses, joints.fps)
+    seen = [[_region_of_box(b) for b in row] for row in boxes]
+    if heads is None:
+        heads = _from_detector(seen)
+        if heads is None:
+            return None
+    others = _around([tuple(r for r in row if not _within(r, head)) for row, head in zip(seen, heads)], joints.fps)
+    hands = [
+        tuple(joints.xy_TJC[t, PARTS[p]].astype(np.float64) for p in _HANDS if joints.present_TJ[t, PARTS[p]].all())
+        for t in range(n)
+    ]
+    kept = tuple(None if f is None else f[: face.stop - face.start] for f in faces)
+    return Faces(tuple(heads), tuple(others), kept, tuple(hands))
+
+
+_HANDS = ("left_hand", "right_hand")
+
+
+def _nose_by_body(joints: Joints, t: int, unit: float) -> tuple[np.ndarray, float] | None:
+    xy, here = joints.xy_TJC[t], joints.present_TJ[t]
+    width = _HEADS_A_SHOULDER * unit
+    if not width:
+        eyes = [INDEX["left_eye"], INDEX["right_eye"]]
+        if not here[eyes].all():
+            return None
+        width = 2.5 * float(np.linalg.norm(xy[eyes[0]] - xy[eyes[1]]))
+    if here[INDEX["nose"]]:
+        return xy[INDEX["nose"]].astype(np.float64), max(width, 4.0)
+    shoulders = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
+    if here[shoulders].all():
+        return xy[shoulders].mean(0).astype(np.float64) - [0, 0.6 * unit], max(width, 4.0)
+    return None
+
+
+def _region_of_box(box: Box) -> Region:
+    x0, y0, x1, y1 = box
+    return round_region(
+        np.array([(x0 + x1) / 2, (y0 + y1) / 2 - 0.1 * (y1 - y0)]), 1.6 * (x1 - x0), 1.9 * (y1 - y0), "other"
+    )
+
+
+def _within(region: Region, head: Region) -> bool:
+    """Whether the middle of what a detector saw lies in the signer's head, and it is no larger than that."""
+    middle = (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
+    low, high = head.polygon_N2.min(0), head.polygon_N2.max(0)
+    return bool((middle > low).all() and (middle < high).all() and region.width_px < 1.6 * head.width_px)
+
+
+def _from_detector(seen: Sequence[Sequence[Region]]) -> list[Region] | None:
+    """The largest face of each frame, where no pose tells of a head; the nearest frame's where there is none."""
+    best = [max(row, key=lambda r: r.width_px, default=None) for row in seen]
+    rows = [t for t, r in enumerate(best) if r is not None]
+    if not rows:
+        return None
+    heads = []
+    for t in range(len(best)):
+        near = best[min(rows, key=lambda r: abs(r - t))]
+        assert near is not None
+        heads.append(near if best[t] is not None else Region(near.grown(1.4).polygon_N2, "far"))
+    return heads
+
+
+def _around(others: Sequence[tuple[Region, ...]], fps: float) -> list[tuple[Region, ...]]:
+    """What was seen shortly before and after is covered too."""
+    reach = max(1, round(_AROUND_S * fps))
+    return [tuple(r for row in others[max(0, t - reach) : t + reach + 1] for r in row) for t in range(len(others))]
+
+
+@contextmanager
+def face_detector() -> Iterator[Any]:
+    """Give a function from a picture, uint8 (H, W, 3) RGB, to the boxes of the faces in it, near and far, in pixels."""
+    detection = import_mediapipe().solutions.face_detection
+    models = [detection.FaceDetection(model_selection=k, min_detection_confidence=_LEAST_SCORE) for k in (0, 1)]
+
+    def find(frame: np.ndarray) -> list[Box]:
+        high, wide = frame.shape[:2]
+        boxes = []
+        for model in models:
+            for one in model.process(np.ascontiguousarray(frame)).detections or ():
+                box = one.location_data.relative_bounding_box
+                x, y = box.xmin * wide, box.ymin * high
+                boxes.append((x, y, x + box.width * wide, y + box.height * high))
+        return boxes
+
+    try:
+        yield find
+    finally:
+        for model in models:
+            model.close()
+
+
+def boxes_in(frames: Iterable[np.ndarray]) -> list[list[Box]]:
+    """The boxes of faces in each of ``frames``."""
+    with face_detector() as find:
+        return [find(frame) for frame in frames]
