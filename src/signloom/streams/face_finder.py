@@ -17,6 +17,7 @@ VERSION = 1
 _LEAST_SCORE = 0.5
 _HEADS_A_SHOULDER = 0.48  # a head's width, in shoulder widths
 _STRAY = 0.6  # shoulder widths: a face farther from the body's nose is somebody else's, or none
+_SAME_HEAD = 2.5  # times as wide: what a detector sees there is the same head; its boxes are larger than faces
 _AROUND_S = 0.2  # what a detector sees it may miss a moment before and after
 
 Box = tuple[float, float, float, float]
@@ -106,7 +107,7 @@ def _within(region: Region, head: Region) -> bool:
     """Whether the middle of what a detector saw lies in the signer's head, and it is no larger than that."""
     middle = (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
     low, high = head.polygon_N2.min(0), head.polygon_N2.max(0)
-    return bool((middle > low).all() and (middle < high).all() and region.width_px < 1.6 * head.width_px)
+    return bool((middle > low).all() and (middle < high).all() and region.width_px < _SAME_HEAD * head.width_px)
 
 
 def _from_detector(seen: Sequence[Sequence[Region]]) -> list[Region] | None:
