@@ -27,6 +27,7 @@ from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Outcome
 from signloom.streams.anonymise import Anonymisation, anonymise_clip
+from signloom.streams.holistic.faces import FaceBoxes
 from signloom.streams.pose import imported_fingerprint
 
 LIMITS = media.Limits()
@@ -140,6 +141,8 @@ def anonymise_corpus(
     manifest, _ = permitted(manifest, "display")
     if not manifest.records:
         raise InputError(f"'{manifest.root}' has no clip to anonymise, or nobody in it lets theirs be shown")
+    if how.pictured:
+        FaceBoxes()  # the error for networks that are missing comes before anything else
     names = names_for(out, key)
     out.mkdir(parents=True, exist_ok=True)
     if key is None:

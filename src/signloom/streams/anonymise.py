@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ from signloom.errors import InputError, MediaError, MissingStreamError
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
 from signloom.streams.face_finder import VERSION as FINDER_VERSION
-from signloom.streams.face_finder import Box, Faces, face_detector, faces_of
+from signloom.streams.face_finder import Faces, faces_of
 from signloom.streams.footage import Footage
+from signloom.streams.holistic.faces import Box, FaceBoxes
 from signloom.streams.pose import seen_parts
 from signloom.streams.pose_holistic import HolisticPose
 from signloom.streams.standard_body import SIZE_PX, pose_of_standard, standard_body
@@ -206,19 +206,18 @@ def faces_in(record: Record, footage: Footage, pose_file: Path | None, limits: m
     wide, _ = footage.facts.size_px
     fps = footage.facts.fps
     boxes: list[list[Box]] = []
-    with ExitStack() as stack:
-        find = stack.enter_context(face_detector())
-        if pose_file is not None:
-            boxes = [find(frame) for frame in footage.frames()]
-            joints = _at_size(joints_of(media.read_pose(pose_file, limits)), wide)
-        else:
+    find = FaceBoxes().find
+    if pose_file is not None:
+        boxes = [find(frame) for frame in footage.frames()]
+        joints = _at_size(joints_of(media.read_pose(pose_file, limits)), wide)
+    else:
 
-            def looked_at() -> Iterator[np.ndarray]:
-                for frame in footage.frames():
-                    boxes.append(find(frame))
-                    yield frame
+        def looked_at() -> Iterator[np.ndarray]:
+            for frame in footage.frames():
+                boxes.append(find(frame))
+                yield frame
 
-            joints = joints_of(HolisticPose().extract(looked_at(), fps))
+        joints = joints_of(HolisticPose().extract(looked_at(), fps))
     if len(joints) != len(boxes):
         raise MediaError(
             f"clip '{record.id}': its pose has {len(joints)} frames, its footage {len(boxes)}", "bad-header"

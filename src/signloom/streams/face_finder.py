@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from signloom.data.skeleton import INDEX, PARTS, Joints, shoulder_width_px
-from signloom.streams.pose_mediapipe import import_mediapipe
+from signloom.streams.holistic.faces import Box
 from signloom.transforms.face_cover import Region, regions_over_time, round_region
 
 VERSION = 1
-_LEAST_SCORE = 0.5
 _HEADS_A_SHOULDER = 0.48  # a head's width, in shoulder widths
 _STRAY = 0.6  # shoulder widths: a face farther from the body's nose is somebody else's, or none
 _SAME_HEAD = 2.5  # times as wide: what a detector sees there is the same head; its boxes are larger than faces
 _AROUND_S = 0.2  # what a detector sees it may miss a moment before and after
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -128,32 +123,3 @@ def _around(others: Sequence[tuple[Region, ...]], fps: float) -> list[tuple[Regi
     """What was seen shortly before and after is covered too."""
     reach = max(1, round(_AROUND_S * fps))
     return [tuple(r for row in others[max(0, t - reach) : t + reach + 1] for r in row) for t in range(len(others))]
-
-
-@contextmanager
-def face_detector() -> Iterator[Any]:
-    """Give a function from a picture, uint8 (H, W, 3) RGB, to the boxes of the faces in it, near and far, in pixels."""
-    detection = import_mediapipe().solutions.face_detection
-    models = [detection.FaceDetection(model_selection=k, min_detection_confidence=_LEAST_SCORE) for k in (0, 1)]
-
-    def find(frame: np.ndarray) -> list[Box]:
-        high, wide = frame.shape[:2]
-        boxes = []
-        for model in models:
-            for one in model.process(np.ascontiguousarray(frame)).detections or ():
-                box = one.location_data.relative_bounding_box
-                x, y = box.xmin * wide, box.ymin * high
-                boxes.append((x, y, x + box.width * wide, y + box.height * high))
-        return boxes
-
-    try:
-        yield find
-    finally:
-        for model in models:
-            model.close()
-
-
-def boxes_in(frames: Iterable[np.ndarray]) -> list[list[Box]]:
-    """The boxes of faces in each of ``frames``."""
-    with face_detector() as find:
-        return [find(frame) for frame in frames]

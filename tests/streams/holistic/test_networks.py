@@ -57,7 +57,7 @@ def test_what_is_missing_is_named_with_the_commands_that_get_it(nowhere):
 def test_a_wheel_is_unpacked_and_used_without_being_installed(nowhere, tmp_path, files, capsys):
     source = wheel(tmp_path / "mediapipe-0.10.21-cp312-cp312-some_other_machine.whl", files)
     assert main(["models", "add", str(source)]) == 0
-    assert "7 networks taken in" in capsys.readouterr().out
+    assert f"{len(NETWORKS)} networks taken in" in capsys.readouterr().out
     assert {path.name for path in nowhere.iterdir()} == {network.file_name for network in NETWORKS.values()}
     assert all(place.parent == nowhere for place in networks_there().values())
     assert main(["models", "add", str(source)]) == 0

@@ -98,6 +98,14 @@ NETWORKS = {
         {0: (1, 896, 16), 1: (1, 896, 1)},
         229_714,
     ),
+    "far_face_detection": NetworkFile(
+        "face_detection/face_detection_full_range_sparse.tflite",
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        "finds faces in a whole picture, far ones too",
+        (1, 192, 192, 3),
+        {0: (1, 2304, 16), 1: (1, 2304, 1)},
+        676_746,
+    ),
     "face": NetworkFile(
         "face_landmark/face_landmark.tflite",
         "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
