@@ -18,6 +18,7 @@ import numpy as np
 from signloom import media
 from signloom.data.consent import KEY as CONSENT
 from signloom.data.consent import consent_in, permitted
+from signloom.data.croissant import write_croissant
 from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, write_manifest
 from signloom.errors import InputError, NothingPreparedError
@@ -194,6 +195,7 @@ def anonymise_corpus(
         _write_private(key, names.as_dict())
     _remove_others(out, records)
     write_manifest(corpus, out)
+    write_croissant(corpus)
     (out / _SECRET_FILE).unlink(missing_ok=True)
     return corpus, outcomes
 
