@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from signloom.apps.continuous import AROUND_S, Continuous
-from signloom.apps.live import STOP, State
+from signloom.apps.live import STOP, State, check_names_video
 from signloom.data.corpus import HeldClip
 from signloom.data.skeleton import INDEX, JOINTS, Joints
 from signloom.data.stream import Timed
+from signloom.errors import InputError
 from signloom.streams.pose import PoseStream
 from signloom.tasks.recognise.predict import RecogniserSession
 from signloom.training.task import Prediction
@@ -55,9 +56,11 @@ class Recogniser:
     fps = FPS
     labels = ("A", "B")
 
+    stream: PoseStream = field(default_factory=lambda: Scripted())
+
     @property
     def streams(self):
-        return {"pose": Scripted()}
+        return {"pose": self.stream}
 
     def __call__(self, clip: HeldClip):
         self.clips.append(clip)
@@ -128,6 +131,14 @@ def test_a_sign_that_goes_on_at_the_end_is_answered():
     machine = Continuous(Recogniser())
     film(machine, [DOWN] * 15 + [UP] * 15)
     assert [e.kind for e in machine.end()] == ["answer", "state"]
+
+
+def test_a_model_of_poses_that_were_imported_names_nothing_in_video():
+    check_names_video(Recogniser(), "run")
+    imported = Recogniser()
+    imported.stream = PoseStream(components=(("POSE_LANDMARKS", 33),))
+    with pytest.raises(InputError, match=r"'run' names no signs in video \(it needs pose\)"):
+        check_names_video(imported, "run")
 
 
 def test_q_ends_it():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from signloom.apps.keep import Keeper
 from signloom.apps.live import SPACE, STOP, Event, Live, State
 from signloom.apps.run import TypedKeys, run
 from signloom.apps.show import Window, picture, words
-from signloom.data.manifest import read_manifest
+from signloom.data.manifest import read_manifest, write_manifest
 from signloom.errors import InputError, MediaError
 from signloom.media.camera import Filmed, FilmedFile, Webcam
 from signloom.training.task import Prediction
@@ -70,7 +70,7 @@ class Session:
 
     def push(self, time_s, samples):
         self.n += 1
-        found = np.zeros((543, 4), np.float32)
+        found = np.zeros((545, 4), np.float32)  # as the default estimator tells them: points, and two notes
         found[:23, :] = [20, 20, 0, 1]
         found[12, :2] = 40, 30
         self.latest = {"pose": found}
@@ -143,6 +143,7 @@ def test_the_picture_is_a_picture_and_the_frame_stays_as_it_was(recorded):
     assert (drawn != 90).any()
     mirrored = picture(frame, recorded, mirror=True)
     assert not np.array_equal(drawn, mirrored)
+    assert (drawn[18:32, 18:42] != 90).any()  # the arm that was found
     left, right = (np.abs(p.astype(int) - 90).sum((0, 2)) for p in (drawn, mirrored))
     assert left[:120].sum() > 0  # the words stay at the left
     assert right[:120].sum() > 0
@@ -260,6 +261,16 @@ def test_recordings_are_a_corpus(tmp_path):
     assert len(again) == 2
     again.add([(f.time_s, f.frame) for f in frames(0, 5)], {})
     assert [r.label for r in read_manifest(tmp_path / "c")] == ["HOUSE", "HOUSE", "TREE"]
+
+
+def test_what_the_corpus_says_of_signers_stays_and_frames_of_one_moment_are_kept(tmp_path):
+    Keeper(tmp_path / "c", "HOUSE", "anna").add([(f.time_s, f.frame) for f in frames(0, 5)], {})
+    corpus = read_manifest(tmp_path / "c")
+    write_manifest(replace(corpus, meta={**corpus.meta, "consent": {"anna": {"training": False}}}), corpus.root)
+    Keeper(tmp_path / "c", "TREE", "ben").add([(1.0, f.frame) for f in frames(0, 2)], {})
+    kept = read_manifest(tmp_path / "c")
+    assert kept.meta["consent"] == {"anna": {"training": False}}
+    assert [r.label for r in kept] == ["HOUSE", "TREE"]
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from signloom.data.consent import permitted
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.errors import InputError, LeakError
 from signloom.pipelines.merge import merge_corpora, read_glosses
@@ -92,6 +93,18 @@ def test_the_same_footage_is_kept_once_and_two_labels_for_it_are_refused(tmp_pat
     c = corpus(tmp_path / "c", clip("eins", "Z", content="same"))
     with pytest.raises(InputError, match="same footage as 'one', which is labelled 'A' and not 'Z'"):
         merge_corpora([a, c], tmp_path / "out2")
+
+
+def test_what_signers_allow_and_that_clips_are_synthetic_goes_along(tmp_path):
+    yes, no = {"training": True}, {"training": False, "display": True}
+    a = corpus(tmp_path / "a", clip("one"), clip("two", signer="s2"), consent={"s1": yes, "gone": {"withdrawn": "2026"}})
+    b = corpus(tmp_path / "b", clip("three"), consent={"s1": no}, synthetic="no real sign")
+    merged = merge_corpora([a, b], tmp_path / "out")
+    assert merged.meta["consent"] == {"s1": {"training": False, "display": True}, "gone": {"withdrawn": "2026"}}
+    assert [r.id for r in permitted(read_manifest(tmp_path / "out"), "training")[0]] == ["two"]
+    assert merged.meta["synthetic"] == "no real sign"
+    apart = merge_corpora([a, b], tmp_path / "apart", signers_apart=True)
+    assert [r.id for r in permitted(apart, "training")[0]] == ["one", "two"]
 
 
 def test_splits_are_kept_and_contradictions_refused(tmp_path):

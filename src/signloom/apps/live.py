@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from signloom.errors import MediaError
+from signloom.errors import InputError, MediaError
 from signloom.training.task import Prediction
 
 SPACE, STOP, QUIT = " ", "q", "\x1b"
@@ -56,6 +56,27 @@ class Event:
         if self.latency_ms is not None:
             row["latency_ms"] = round(self.latency_ms, 1)
         return row | ({"message": self.message} if self.message else {})
+
+
+def check_names_video(predictor: Any, where: object) -> None:
+    """Raises InputError where ``predictor``, the model at ``where``, names no signs in video: a generator, and one of
+    sensors, or of poses that were imported, which are not made of video."""
+    if not hasattr(predictor, "labels") or "video" not in _pushed(predictor):
+        raise InputError(
+            f"'{where}' names no signs in video (it needs {', '.join(predictor.needs)}); give a run of a recogniser of "
+            "poses, frames or flow"
+        )
+
+
+def _pushed(predictor: Any) -> set[str]:
+    """What has to be pushed for all that the predictor needs."""
+    found: set[str] = set()
+    todo = list(predictor.streams.values())
+    while todo:
+        for need in todo.pop().requires:
+            found.add(need)
+            todo += [predictor.streams[need]] if need in predictor.streams else []
+    return found
 
 
 def answer_row(prediction: Prediction, top: int = TOP) -> dict[str, Any]:

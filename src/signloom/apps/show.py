@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from signloom.apps.live import Live, State, shown
+from signloom.data.holistic_points import N_POINTS
 from signloom.errors import InputError
 from signloom.media import import_cv2
 from signloom.media.flow_files import flow_of_codes
@@ -64,7 +65,7 @@ def picture(frame: np.ndarray, live: Live, *, mirror: bool = False) -> np.ndarra
 def _with_pose(frame: np.ndarray, points_PC: np.ndarray) -> np.ndarray:
     """The arms and hands that were found, as lines."""
     cv2 = import_cv2()
-    if np.shape(points_PC) != (543, 4):
+    if np.ndim(points_PC) != 2 or len(points_PC) < N_POINTS:  # rows beyond are the estimator's notes
         return frame
     lines = [(a, b, WHITE) for a, b in _ARMS]
     for (start, _), colour in zip(_HANDS, (GREEN, YELLOW)):

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from signloom.apps.annotate import annotate, write_all
+    from signloom.apps.live import check_names_video
     from signloom.data.manifest import manifest_of_files
     from signloom.errors import InputError, MediaError
     from signloom.runtime.locks import folder_lock
@@ -44,8 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_out(args.out, folder=True)
     predictor = load_predictor(args.model)
-    if not hasattr(predictor, "labels"):
-        raise InputError(f"'{args.model}' is a generator, which names no signs; give a run of a recogniser")
+    check_names_video(predictor, args.model)
     videos = [p for p in collect_files(args.videos) if p.suffix.lower() in VIDEO_SUFFIXES]
     if not videos:
         raise InputError("there is no video among what was given; annotate reads video files")

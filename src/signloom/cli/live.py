@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom live runs/a --file clip.mp4 --no-window --auto --countdown-s 0     a file as if it were filmed now
   signloom live runs/a --record corpus/ --label HOUSE --signer anna           keep what was recorded, to train on
 
-With --no-window each line is {"event": "state" | "answer" | "error" | "end", "time_s", "state", …}; an answer has the
-fields of `predict --json`, start_s, end_s, and latency_ms from its last frame on."""
+With --no-window each line is {"event": "state" | "answer" | "none" | "error" | "end", "time_s", "state", …}; an answer
+has the fields of `predict --json`, start_s, end_s, and latency_ms from its last frame on; "none", of --continuous, is
+one that says that it was none of the signs."""
     parser.add_argument(
         "model", type=Path, nargs="?", help="a run of a recogniser, a fusion, or a model that was taught"
     )
@@ -68,6 +69,7 @@ def _cameras() -> str:
 
 def run(args: argparse.Namespace) -> int:
     from signloom.apps.keep import Keeper
+    from signloom.apps.live import check_names_video
     from signloom.apps.run import TypedKeys
     from signloom.apps.run import run as run_live
     from signloom.errors import InputError
@@ -82,11 +84,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--label, --signer and --consent say what is kept; give --record FOLDER as well")
     check_out(args.record, folder=True)
     predictor = load_predictor(args.model)
-    if not hasattr(predictor, "labels") or "video" not in _pushed(predictor):
-        raise InputError(
-            f"'{args.model}' names no signs in video (it needs {', '.join(predictor.needs)}); give a run of a "
-            "recogniser of poses, frames or flow"
-        )
+    check_names_video(predictor, args.model)
     keeper = Keeper(args.record, args.label, args.signer, consent=args.consent) if args.record else None
     source: Any = FilmedFile(args.file, as_filmed=not args.no_window) if args.file else Webcam(args.camera)
     try:
@@ -109,17 +107,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pushed(predictor: Any) -> set[str]:
-    """What has to be pushed for all that the predictor needs."""
-    found: set[str] = set()
-    todo = list(predictor.streams.values())
-    while todo:
-        for need in todo.pop().requires:
-            found.add(need)
-            todo += [predictor.streams[need]] if need in predictor.streams else []
-    return found
-
-
 def _machine(args: argparse.Namespace, predictor: Any, keep: bool) -> Any:
     from signloom.apps.live import Live
 
@@ -138,7 +125,7 @@ def _window(machine: Any, mirror: bool) -> Any:
 
 
 def _line(row: dict[str, Any]) -> str:
-    if row["event"] == "answer":
+    if "top" in row:
         none = "none of these; nearest: " if row["none_of_these"] else ""
         top = ", ".join(f"{label} {100 * p:.0f} %" for label, p in row["top"])
         return f"{row['time_s']:7.1f} s  {none}{top}  ({row['latency_ms']:.0f} ms)"

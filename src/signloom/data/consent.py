@@ -41,6 +41,18 @@ def permitted(manifest: Manifest, use: str) -> tuple[Manifest, list[Record]]:
     return (manifest.where(lambda r: allows(manifest, r.signer, use)), left_out) if left_out else (manifest, [])
 
 
+def joined_consent(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody says who said ``one`` and ``other``, in two corpora: a use is allowed where neither forbids it, and
+    who took it back in one did so (on the earlier day)."""
+    said = {**one, **other}
+    for use in USES:
+        if given := [s[use] for s in (one, other) if s.get(use) is not None]:
+            said[use] = all(given)
+    if days := [s[WITHDRAWN] for s in (one, other) if s.get(WITHDRAWN)]:
+        said[WITHDRAWN] = min(days)
+    return said
+
+
 def for_use(manifest: Manifest, use: str) -> Manifest:
     """:func:`permitted`, with a warning that tells how many clips are left out."""
     kept, left_out = permitted(manifest, use)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from signloom.data.consent import KEY as CONSENT
+from signloom.data.consent import consent_in, joined_consent
 from signloom.data.leaks import identity_in, refuse_leaks
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.data.rates import mixed_note, rates_of
@@ -72,7 +74,7 @@ def merge_corpora(
 
     An id that several corpora have gets the corpus's name before it in all but the first. Signers and sources of one
     name are taken for the same, so that no split can part them; with ``signers_apart`` for different ones. A clip that
-    is there twice (same content and cut, same label) is kept once. Splits and parents are kept. Streams must have been
+    is there twice (same content and cut, same label) is kept once. Splits, parents and consent are kept. Streams must have been
     made alike; those of ``leave_out`` are not taken over. ``meta["notes"]`` tells what was noticed.
 
     Raises InputError for streams made otherwise, a label of the table that no corpus has, and a clip that two corpora
@@ -105,6 +107,8 @@ def merge_corpora(
         ],
         **({"streams": streams} if streams else {}),
         **_split_of(corpora),
+        **_synthetic_of(corpora),
+        **({CONSENT: joined.consent} if joined.consent else {}),
     }
     merged = Manifest(tuple(joined.records), out, about)
     refuse_leaks(merged)
@@ -158,6 +162,12 @@ def _split_of(corpora: Sequence[Manifest]) -> dict[str, Any]:
     return {"split": {"scheme": schemes.pop() if len(schemes) == 1 and None not in schemes else "given"}}
 
 
+def _synthetic_of(corpora: Sequence[Manifest]) -> dict[str, Any]:
+    """That clips are of no real signer, as long as some are."""
+    told = dict.fromkeys(str(c.meta["synthetic"]) for c in corpora if c.meta.get("synthetic"))
+    return {"synthetic": "; ".join(told)} if told else {}
+
+
 class _Joined:
     """The clips so far, and what was noticed on the way."""
 
@@ -171,6 +181,8 @@ class _Joined:
         self._labels: dict[str, set[str]] = defaultdict(set)
         self._used: set[tuple[str, str]] = set()
         self._renamed = self._twice = self._left_out = self._unsplit = 0
+        self.consent: dict[str, dict[str, Any]] = {}
+        """What signers said, by the name that they have now: who is one here allows what they allow in every corpus."""
 
     def add(self, number: int, corpus: Manifest, leave_out: Sequence[str]) -> None:
         name = self.names[number]
@@ -211,6 +223,9 @@ class _Joined:
             self._ids[taken.id] = name
             if identity is not None:
                 self._clips[identity] = taken
+        for signer, said in consent_in(corpus).items():
+            called = self._person("signer", signer, name) or signer
+            self.consent[called] = joined_consent(self.consent.get(called, {}), said)
         parents = {**new_id, **kept_as}
         self.records = [
             replace(r, parent=parents.get(r.parent, r.parent))
