@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from signloom.data.manifest import Manifest, Record
@@ -50,6 +52,16 @@ def test_smaller_sets_lie_within_larger_ones_and_the_test_stays(corpus):
     signers = [{r.signer for r in learnt(module._fewer_signers(fold.manifest, n))} for n in (2, 4)]
     assert signers[0] < signers[1]
     assert [len(s) for s in signers] == [2, 4]
+
+
+def test_copies_are_no_takes_and_go_with_what_they_were_made_of(corpus):
+    copies = [replace(r, id=f"{r.id}-c", content=f"{r.id}-c", parent=r.id, extra={"augmented": {"copy": 1}})
+              for r in corpus]  # fmt: skip
+    fold = folds(replace(corpus, records=(*corpus.records, *copies)), "signer", val=0)[0]
+    assert module._most_takes(fold.manifest) == 10
+    left = learnt(module._fewer_takes(fold.manifest, 2))
+    assert len(left) == 2 * 5 * 2 * 2
+    assert {r.parent for r in left if r.augmented} == {r.id for r in left if not r.augmented}
 
 
 def test_the_curve_in_results_words_and_page(corpus, tmp_path, monkeypatch):

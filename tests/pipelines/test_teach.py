@@ -202,6 +202,11 @@ def test_a_corpus_teaches_by_its_clips_of_the_label_but_not_by_test_clips(model,
     code, out, err = signloom("teach", model, tmp_path / "c", "--label", label, "--out", tmp_path / "y", "--json")
     assert code == 0, err
     assert json.loads(out)["taught"] == {label: 7}
+    made = read_manifest(tmp_path / "c")
+    write_manifest(replace(made, meta={**made.meta, "consent": {made.signers[0]: {"training": False}}}), made.root)
+    code, _, err = signloom("teach", model, tmp_path / "c", "--label", label, "--out", tmp_path / "z")
+    assert code == 2
+    assert "lets models learn from it" in err
 
 
 def test_a_taught_model_is_not_exported(taught, signloom, tmp_path):

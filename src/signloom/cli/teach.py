@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.clips or not args.label.strip():
         raise InputError("give clips of the sign and its name: signloom teach MODEL CLIP … --label NAME --out NEW")
     with tempfile.TemporaryDirectory(prefix="signloom-") as scratch:
-        lesson = teach_files(
+        done = teach_files(
             args.model,
             args.clips,
             args.label,
@@ -73,18 +73,18 @@ def run(args: argparse.Namespace) -> int:
             timeout_s=args.timeout_s,
             quiet=args.json,
         )
-    for outcome in lesson.failed:
+    for outcome in done.failed:
         say(f"{plain(outcome.id)}: not read ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if args.json:
-        say(json_line(_about(lesson.checkpoint, args.out)))
+        say(json_line(_about(done.checkpoint, args.out)))
     else:
-        for clip, before, after in zip(lesson.clips, lesson.before, lesson.after):
+        for clip, before, after in zip(done.clips, done.before, done.after):
             (was, p), (now, q) = before.top(1)[0], after.top(1)[0]
             none = "none of these, nearest " if before.none_of_these else ""
             say(f"{plain(clip)}: was {none}{plain(was)} {100 * p:.0f} %, is {plain(now)} {100 * q:.0f} %")
-        n = lesson.checkpoint.taught[args.label]["clips"]
+        n = done.checkpoint.taught[args.label]["clips"]
         say(f"taught: {plain(args.label)}, of {n} clip{'s' if n > 1 else ''} in all\nmodel: {args.out}")
-    return 3 if lesson.failed else 0
+    return 3 if done.failed else 0
 
 
 def _about(checkpoint, out: Path) -> dict:

@@ -78,16 +78,17 @@ def sizes_up_to(most: int, least: int = 1) -> list[int]:
 
 
 def _groups(manifest: Manifest) -> dict[tuple[str | None, str | None], list[Record]]:
-    """What is learnt from, by signer and sign."""
+    """What is learnt from and was filmed, by signer and sign: a changed copy is no take."""
     groups: dict[tuple[str | None, str | None], list[Record]] = defaultdict(list)
     for record in manifest:
-        if record.split in LEARNT:
+        if record.split in LEARNT and not record.augmented:
             groups[record.signer, record.label].append(record)
     return groups
 
 
 def _most_takes(manifest: Manifest) -> int:
-    return int(np.median([len(records) for records in _groups(manifest).values()]))
+    takes = [len(records) for records in _groups(manifest).values()]
+    return int(np.median(takes)) if takes else 0
 
 
 def _most_signers(manifest: Manifest) -> int:
@@ -95,12 +96,19 @@ def _most_signers(manifest: Manifest) -> int:
 
 
 def _fewer_takes(manifest: Manifest, n: int) -> Manifest:
-    """At most ``n`` takes of each sign by each signer, chosen by chance, the same for every ``n``."""
+    """At most ``n`` takes of each sign by each signer, and their copies; chosen by chance, the same for every ``n``."""
     kept: set[str] = set()
     for number, (_, records) in enumerate(sorted(_groups(manifest).items(), key=lambda g: str(g[0]))):
         order = np.random.default_rng((0, number)).permutation(len(records))
         kept |= {records[k].id for k in order[:n]}
-    return _only(manifest, lambda r: r.id in kept)
+    by_id = {r.id: r for r in manifest}
+
+    def filmed(record: Record) -> str:
+        while record.augmented and record.parent in by_id:
+            record = by_id[record.parent]
+        return record.id
+
+    return _only(manifest, lambda r: filmed(r) in kept)
 
 
 def _fewer_signers(manifest: Manifest, n: int) -> Manifest:

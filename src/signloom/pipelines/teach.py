@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from signloom.data.consent import for_use
 from signloom.data.corpus import clips_of
 from signloom.data.manifest import FILE_NAME, Manifest, manifest_of_files, read_manifest
 from signloom.data.splits import read_split, write_split
@@ -25,7 +26,7 @@ from signloom.training.task import Prediction
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Taught:
     """What came of teaching: of each clip what the model said ``before`` and says ``after``, and the clips that could
     not be read."""
 
@@ -39,7 +40,7 @@ class Lesson:
 @locking_out
 def teach_files(
     model: Path, clips: Sequence[str], label: str, out: Path, cache: Path, *, signer: str | None = None, **pool: Any
-) -> Lesson:
+) -> Taught:
     """Write to ``out`` the recogniser of ``model`` that knows ``label`` as well, from raw files or a corpus folder.
 
     Of a corpus, the clips with that label are taken. ``signer`` is who signs in raw files, where that is known.
@@ -55,7 +56,7 @@ def teach_files(
     checkpoint = taught(recogniser, label, there, manifest)
     _save(checkpoint, model, out)
     wiser = Recogniser(checkpoint)
-    return Lesson(checkpoint, tuple(c.id for c in there), before, tuple(wiser(clip) for clip in there), failed)
+    return Taught(checkpoint, tuple(c.id for c in there), before, tuple(wiser(clip) for clip in there), failed)
 
 
 @locking_out
@@ -97,7 +98,9 @@ def _clips(
             checkpoint.check_stream(stream, corpus.fingerprint(stream), str(corpus.root))
         if not (chosen := corpus.where(lambda r: r.label == label)).records:
             raise InputError(f"corpus '{corpora[0]}' has no clip of '{label}'; it has {', '.join(corpus.labels)}")
-        return chosen, ()
+        if not (allowed := for_use(chosen, "training")).records:
+            raise InputError(f"corpus '{corpora[0]}': nobody who signs '{label}' lets models learn from it")
+        return allowed, ()
     paths = collect_files(clips, SENSOR_SUFFIXES if "imu" in recogniser.needs else frozenset({".mat"}))
     files = manifest_of_files(paths, tables_of(recogniser))
     prepared, outcomes = prepare_corpus(files, cache, preparation_of(checkpoint), **pool)
