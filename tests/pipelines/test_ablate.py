@@ -9,7 +9,7 @@ import pytest
 
 from signloom import media
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
-from signloom.errors import InputError
+from signloom.errors import InputError, SignloomWarning
 from signloom.pipelines.ablate import compared, read_grid, run_grid
 from signloom.pipelines.augment import augment_corpus, derivation_of
 from signloom.report.ablation import ablation_lines, write_ablation
@@ -205,6 +205,18 @@ def test_copies_made_otherwise_or_of_others_are_refused(poses, tmp_path):
     write_manifest(replace(made, records=(replace(made.records[0], parent="nobody"),)), tmp_path / "swapped")
     with pytest.raises(InputError, match="was made of 'nobody', which is no clip"):
         run_grid(grid_of(tmp_path, text), tmp_path / "out", workers=0, quiet=True)
+
+
+def test_copies_of_who_is_not_learnt_from_are_left_out(poses, tmp_path):
+    how = derivation_of(poses, policy_named("geometry"), 1, 5, ["pose"])
+    augment_corpus(poses, tmp_path / "swapped", how, originals=False, workers=0, quiet=True)
+    asked = replace(poses, meta={**poses.meta, "consent": {"signer01": {"training": False}}})
+    write_manifest(replace(asked, root=tmp_path / "corpus"), tmp_path / "corpus")
+    text = f'corpus = "corpus"\nswapped_one = "swapped"\narms = ["Baseline", "DF1"]\nseeds = [0]\nval = 0.0\n{QUICK}'
+    with pytest.warns(SignloomWarning, match="signer01 did not allow training"):
+        results = run_grid(grid_of(tmp_path, text), tmp_path / "out", workers=0, quiet=True)
+    assert results["folds"] == ["signer02", "signer03"]
+    assert results["arms"][1]["copies"] == {"signer02": 4, "signer03": 4}
 
 
 def test_hits_are_plain_numbers(found):

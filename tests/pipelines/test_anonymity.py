@@ -8,8 +8,10 @@ from signloom.data.manifest import Manifest, read_manifest, write_manifest
 from signloom.errors import InputError
 from signloom.pipelines.anonymise import Names, anonymise_corpus, read_key
 from signloom.pipelines.anonymity import anonymity_lines, measure_anonymity, write_anonymity
+from signloom.pipelines.augment import augment_corpus, derivation_of
 from signloom.streams.anonymise import Anonymisation
 from signloom.synthetic.corpus import Settings, film, make_takes
+from signloom.transforms.augment import policy_named
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,25 @@ def test_poses_are_told_of_without_footage(filmed, tmp_path):
     assert set(results["identity"]) == {"pose"}
     assert set(results["identity"]["pose"]) == {"untouched", "naive", "adapted"}
     assert 0 <= results["kept"]["recognition"] <= 1
+
+
+def test_copies_are_not_asked_about_nor_learnt_from(filmed, tmp_path):
+    grown = augment_corpus(
+        filmed, tmp_path / "grown", derivation_of(filmed, policy_named("time"), streams=["pose"]), workers=0, quiet=True
+    )[0]
+    poses = replace(grown, records=tuple(replace(r, streams={"pose": r.streams["pose"]}) for r in grown))
+    results, shared, _ = measured(poses, tmp_path, "pose")
+    assert len(shared) == 2 * len(filmed)
+    assert results["clips"] == len(filmed)
+
+
+def test_of_copies_alone_it_is_told_which_have_one_parent(filmed, tmp_path):
+    how = derivation_of(filmed, policy_named("time"), 2, streams=["pose"])
+    copies = augment_corpus(filmed, tmp_path / "grown", how, originals=False, workers=0, quiet=True)[0]
+    shared, _ = anonymise_corpus(copies, tmp_path / "out", Anonymisation("pose"), workers=0, quiet=True)
+    parents = [r.parent for r in shared]
+    assert len(set(parents)) == len(filmed)
+    assert not set(parents) & {r.id for r in filmed}
 
 
 def test_another_corpus_key_is_refused(filmed, tmp_path):

@@ -16,7 +16,7 @@ from signloom.data.skeleton import INDEX, joints_of
 from signloom.data.splits import assign_split, audit, folds
 from signloom.errors import InputError, NothingPreparedError
 from signloom.pipelines.augment import augment_corpus, derivation_of, estimate
-from signloom.pipelines.augment_sheet import write_sheets
+from signloom.pipelines.augment_sheet import _pictures, write_sheets
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.streams.frames import FramesStream
 from signloom.synthetic.corpus import Settings, film, make_takes
@@ -206,6 +206,15 @@ def test_an_estimate_is_near_what_it_takes(filmed, tmp_path):
     assert 0.5 < expected.nbytes / size < 2
     assert estimate(filmed, tmp_path / "grown", how).clips == 0
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".tmp")]
+
+
+def test_sheets_show_the_stretch_that_a_clip_is(filmed, tmp_path):
+    written = [np.full((48, 64, 3), v, np.uint8) for v in (10, 10, 10, 10, 240, 240, 240, 240)]
+    media.write_video(tmp_path / "long.mp4", written, 8.0)
+    late = Record("late", "A", streams={"video": str(tmp_path / "long.mp4")}, start_s=0.5, end_s=1.0, fps=8.0)
+    _, pictures, _ = _pictures(late, tmp_path)
+    assert len(pictures) == 4
+    assert min(p.mean() for p in pictures) > 200
 
 
 def test_sheets_show_clips_beside_their_copies(filmed, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from signloom.data.manifest import Manifest, Record
+from signloom.data.manifest import Manifest, Record, write_manifest
 from signloom.data.splits import folds
 from signloom.errors import InputError
 from signloom.pipelines import learning_curve as module
@@ -97,3 +97,13 @@ def test_too_few_of_everything(corpus, tmp_path):
     results = {"cross_validation": {"per_fold": [{"held_out": s, "top1": 0.5} for s in ("s0", "s1")]}}
     with pytest.raises(InputError, match="no three sizes"):
         add_learning_curve(results, few, None, folds(few, "signer", val=0), [0], tmp_path, scheme="s")
+
+
+def test_that_there_can_be_no_curve_is_told_before_anything_is_trained(corpus, signloom, tmp_path):
+    made = {"pose": {"extractor": "imported", "components": {"POSE_LANDMARKS": 33}}}
+    few = corpus.where(lambda r: r.signer in ("s0", "s1", "s2") and r.id.endswith(("0", "1")))
+    write_manifest(replace(few, meta={**few.meta, "streams": made}), tmp_path / "corpus")
+    code, _, err = signloom("crossval", tmp_path / "corpus", "--out", tmp_path / "out", "--learning-curve")
+    assert code == 2
+    assert "no three sizes" in err
+    assert not list((tmp_path / "out").glob("*/seed*"))

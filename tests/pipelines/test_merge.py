@@ -97,7 +97,9 @@ def test_the_same_footage_is_kept_once_and_two_labels_for_it_are_refused(tmp_pat
 
 def test_what_signers_allow_and_that_clips_are_synthetic_goes_along(tmp_path):
     yes, no = {"training": True}, {"training": False, "display": True}
-    a = corpus(tmp_path / "a", clip("one"), clip("two", signer="s2"), consent={"s1": yes, "gone": {"withdrawn": "2026"}})
+    a = corpus(
+        tmp_path / "a", clip("one"), clip("two", signer="s2"), consent={"s1": yes, "gone": {"withdrawn": "2026"}}
+    )
     b = corpus(tmp_path / "b", clip("three"), consent={"s1": no}, synthetic="no real sign")
     merged = merge_corpora([a, b], tmp_path / "out")
     assert merged.meta["consent"] == {"s1": {"training": False, "display": True}, "gone": {"withdrawn": "2026"}}

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.data.splits import folds
     from signloom.errors import InputError
     from signloom.pipelines.crossval import cross_validate
+    from signloom.pipelines.learning_curve import add_learning_curve, curve_parts
     from signloom.report.page import write_report
     from signloom.report.text import summary_lines
     from signloom.runtime.atomic import write_json
@@ -71,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
         chosen = [f for f in chosen if f.name in args.only]
     scheme = {"signer": "leave-one-signer-out"}.get(args.folds, args.folds)
     given = Given(args.weights, args.teacher)
-    results = cross_validate(manifest, recipe, chosen, args.seeds, args.out, scheme=scheme, given=given)
     if args.learning_curve:
-        from signloom.pipelines.learning_curve import add_learning_curve
-
         if given != Given():
             raise InputError("--learning-curve trains every run from nothing; leave --teacher and --weights out")
+        curve_parts(chosen)
+    results = cross_validate(manifest, recipe, chosen, args.seeds, args.out, scheme=scheme, given=given)
+    if args.learning_curve:
         results = add_learning_curve(results, manifest, recipe, chosen, args.seeds, args.out, scheme=scheme)
     file = write_json(args.out / "evaluation.json", results)
     page = write_report(results, args.out / "report.html", embed_clips=not args.no_clips)

@@ -252,8 +252,9 @@ def run_grid(grid: Grid, out: Path, *, workers: int | None = None, quiet: bool =
     folds are those of the corpus alone, so that all arms are measured on the same clips; copies of held-out clips are
     never learnt from. Raises InputError where an arm has no copy to learn from, or copies made otherwise.
     """
-    manifest = for_use(read_manifest(grid.corpus), "training")
-    manifest = manifest.where(lambda r: not r.augmented)
+    whole = read_manifest(grid.corpus)
+    manifest = for_use(whole, "training").where(lambda r: not r.augmented)
+    others = {r.id for r in whole if not r.augmented} - {r.id for r in manifest}
     _check_names(grid, manifest)
     kept = {**manifest.meta}
     kept.pop("split", None)
@@ -264,7 +265,7 @@ def run_grid(grid: Grid, out: Path, *, workers: int | None = None, quiet: bool =
     learnt = {r.id for fold in cuts for r in fold.manifest if r.split == "train"}
     rows: list[dict[str, Any]] = []
     for arm in grid.arms:
-        derived = _derived(arm, grid, manifest, learnt, out, workers, quiet)
+        derived = _derived(arm, grid, manifest, others, learnt, out, workers, quiet)
         recipe = grid.recipe if arm.online is None else with_policy(grid.recipe, arm.online)
         recipe = replace(recipe, augment=grid.augment) if arm.as_recipe else recipe
         grown = [_with_copies(fold, derived) for fold in cuts]
@@ -356,9 +357,17 @@ def _absolute(corpus: Manifest) -> list[Record]:
 
 
 def _derived(
-    arm: Arm, grid: Grid, manifest: Manifest, learnt: set[str], out: Path, workers: int | None, quiet: bool
+    arm: Arm,
+    grid: Grid,
+    manifest: Manifest,
+    others: set[str],
+    learnt: set[str],
+    out: Path,
+    workers: int | None,
+    quiet: bool,
 ) -> list[Record]:
-    """The copies that an arm may learn from, of clips that are ``learnt`` in some fold; in which, the fold says."""
+    """The copies that an arm may learn from, of clips that are ``learnt`` in some fold; in which, the fold says. Copies
+    of ``others``, clips of the corpus that nobody learns from, are left out."""
     made: list[Record] = []
     streams = _read_by(grid.recipe, manifest)
     for copies in arm.copies:
@@ -378,14 +387,14 @@ def _derived(
         made += _absolute(corpus)
     known = {r.id for r in manifest}
     for folder in arm.corpora:
-        corpus = read_manifest(folder)
+        corpus = for_use(read_manifest(folder), "training")
         for stream in streams:
             if differ := fingerprint_diff(manifest.fingerprint(stream), corpus.fingerprint(stream)):
                 raise InputError(
                     f"arm '{arm.name}': stream '{stream}' of '{folder}' was made otherwise than that of "
                     f"'{grid.corpus}': {'; '.join(differ[:3])}"
                 )
-        copies_there = [r for r in _absolute(corpus) if r.parent is not None]
+        copies_there = [r for r in _absolute(corpus) if r.parent is not None and r.parent not in others]
         if strange := next((r for r in copies_there if r.parent not in known), None):
             raise InputError(
                 f"arm '{arm.name}': clip '{strange.id}' of '{folder}' was made of '{strange.parent}', which is no clip "

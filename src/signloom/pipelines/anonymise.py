@@ -179,8 +179,7 @@ def anonymise_corpus(
         if not o.ok
     ]
     write_failures(out, failures)
-    there = {r.id for r, o in zip(chosen, outcomes) if o.ok}
-    records = [_shared(r, o.value, out, names, there) for r, o in zip(chosen, outcomes) if o.ok and o.value is not None]
+    records = [_shared(r, o.value, out, names) for r, o in zip(chosen, outcomes) if o.ok and o.value is not None]
     if not records:
         first = next(o for o in outcomes if not o.ok)
         raise NothingPreparedError(
@@ -206,8 +205,9 @@ def _write_private(file: Path, value: Mapping[str, Any]) -> None:
         os.chmod(file, 0o600)
 
 
-def _shared(record: Record, value: Mapping[str, Any], out: Path, names: Names, there: set[str]) -> Record:
-    """What may be said of a clip."""
+def _shared(record: Record, value: Mapping[str, Any], out: Path, names: Names) -> Record:
+    """What may be said of a clip. Of what it was made the pseudonym is told even where that is not shared: clips that
+    were made of one must not be parted by a split."""
     seen = {"seen": value["seen"]} if value.get("seen") else {}
     found = {"anonymised": value["found"]} if value.get("found") else {}
     copied = record.extra.get("augmented")
@@ -218,7 +218,7 @@ def _shared(record: Record, value: Mapping[str, Any], out: Path, names: Names, t
         signer=names.signer(record.signer),
         source=names.source(record.source),
         split=record.split,
-        parent=names.clip(record.parent) if record.parent in there else None,
+        parent=None if record.parent is None else names.clip(record.parent),
         streams={s: str((out / p).resolve()) for s, p in value["streams"].items()},
         n_frames=value["n_frames"],
         fps=value["fps"],

@@ -49,11 +49,14 @@ class Pair:
 
 
 def pairs_of(original: Manifest, shared: Manifest, names: Names) -> list[Pair]:
-    """The clips of ``original`` and what they became. Raises InputError where ``names`` is another corpus's key, and
-    where there are too few to tell people apart."""
+    """The clips of ``original`` and what they became, without changed copies: an attacker would learn from a copy of
+    what it is asked about. Raises InputError where ``names`` is another corpus's key, and where there are too few to
+    tell people apart."""
     after = {r.id: r for r in shared}
     pairs = [
-        Pair(r, after[names.clips[r.id]]) for r in original if names.clips.get(r.id) in after and r.signer is not None
+        Pair(r, after[names.clips[r.id]])
+        for r in original
+        if names.clips.get(r.id) in after and r.signer is not None and not r.augmented
     ]
     people = {p.before.signer for p in pairs}
     if len(people) < 2:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from contextlib import closing
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from signloom.data.manifest import Manifest, Record
 from signloom.data.skeleton import PARTS, Joints, joints_of
 from signloom.errors import SignloomError
 from signloom.runtime.machine import machine_fault
+from signloom.streams.footage import Footage
 
 SHEET, VIDEO = "sheet.png", "side_by_side.mp4"
 _WIDE_PX = 320
+_MOST_FRAMES = 300
 _COLOURS = {"body": (255, 210, 60), "left_hand": (90, 220, 120), "right_hand": (90, 170, 255), "face": (255, 120, 200)}
 
 
@@ -78,13 +81,10 @@ def _pictures(record: Record, root: Path) -> tuple[str, list[np.ndarray], float]
         wide, high = joints.size_px
         frames = [np.zeros((max(1, round(high * _WIDE_PX / wide)), _WIDE_PX, 3), np.uint8) for _ in range(len(joints))]
     else:
-        cut = (record.first_frame, record.end_frame, record.box_px) if stream == "video" else (0, None, None)
-        where = {"first_frame": cut[0], "end_frame": cut[1], "box_px": cut[2]}
-        for _, frame in media.iter_frames(root / record.streams[stream], **where):  # type: ignore[arg-type]
-            size = _WIDE_PX, max(1, round(frame.shape[0] * _WIDE_PX / frame.shape[1]))
-            frames.append(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-            if len(frames) >= 300:
-                break
+        with closing(Footage(record, root, stream, media.Limits(), None).frames()) as filmed:
+            for frame in islice(filmed, _MOST_FRAMES):
+                size = _WIDE_PX, max(1, round(frame.shape[0] * _WIDE_PX / frame.shape[1]))
+                frames.append(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
     if joints is not None and joints.size_px:
         for t in range(min(len(frames), len(joints))):
             _draw(frames[t], joints, t, _WIDE_PX / joints.size_px[0])

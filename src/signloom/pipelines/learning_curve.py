@@ -37,14 +37,11 @@ def add_learning_curve(
     are. Smaller sets lie within larger ones. Runs live in ``out/curve`` and are resumed or reused. Raises InputError
     where neither has three sizes.
     """
+    parts = curve_parts(folds)
     found = []
     whole = {row["held_out"]: row["top1"] for row in results["cross_validation"]["per_fold"]}
-    for by, most, keep in (("takes", _most_takes, _fewer_takes), ("signers", _most_signers, _fewer_signers)):
-        full = min(most(fold.manifest) for fold in folds)
-        sizes = sizes_up_to(full, least=1 if by == "takes" else 2)
-        if len(sizes) < LEAST_SIZES:
-            continue
-        columns = []
+    for by, sizes, keep in parts:
+        full, columns = sizes[-1], []
         for n in sizes[:-1]:
             fewer = [replace(fold, manifest=keep(fold.manifest, n)) for fold in folds]
             place = out / "curve" / f"{by}-{n}"
@@ -54,12 +51,25 @@ def add_learning_curve(
         columns.append([whole[fold.name] for fold in folds])
         curve = learning_curve(sizes, np.array(columns).T, [2 * full, 4 * full])
         found.append({"by": by, **curve})
+    return {**results, "learning_curve": found}
+
+
+def curve_parts(folds: Sequence[Fold]) -> list[tuple[str, list[int], Callable[[Manifest, int], Manifest]]]:
+    """What curves there can be of ``folds``: by takes or signers, in which sizes, and what leaves so many of a corpus.
+
+    Raises InputError where neither has three sizes, which is known before anything is trained.
+    """
+    parts: list[tuple[str, list[int], Callable[[Manifest, int], Manifest]]] = [
+        ("takes", sizes_up_to(min(_most_takes(fold.manifest) for fold in folds)), _fewer_takes),
+        ("signers", sizes_up_to(min(_most_signers(fold.manifest) for fold in folds), least=2), _fewer_signers),
+    ]
+    found = [part for part in parts if len(part[1]) >= LEAST_SIZES]
     if not found:
         raise InputError(
             "--learning-curve needs three takes of each sign by each signer, or five signers to train on: with fewer "
             "there are no three sizes to draw a curve through. Give a larger corpus, or leave it out"
         )
-    return {**results, "learning_curve": found}
+    return found
 
 
 def sizes_up_to(most: int, least: int = 1) -> list[int]:

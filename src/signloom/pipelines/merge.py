@@ -74,8 +74,8 @@ def merge_corpora(
 
     An id that several corpora have gets the corpus's name before it in all but the first. Signers and sources of one
     name are taken for the same, so that no split can part them; with ``signers_apart`` for different ones. A clip that
-    is there twice (same content and cut, same label) is kept once. Splits, parents and consent are kept. Streams must have been
-    made alike; those of ``leave_out`` are not taken over. ``meta["notes"]`` tells what was noticed.
+    is there twice (same content and cut, same label) is kept once. Splits, parents and consent are kept. Streams must
+    have been made alike; those of ``leave_out`` are not taken over. ``meta["notes"]`` tells what was noticed.
 
     Raises InputError for streams made otherwise, a label of the table that no corpus has, and a clip that two corpora
     label differently; LeakError where the splits of the corpora contradict each other.

@@ -125,11 +125,13 @@ def import_mediapipe():
                 "sudo apt-get install -y libgl1 libglib2.0-0 (Fedora: sudo dnf install mesa-libGL glib2)"
             ) from error
         raise MissingExtraError(
-            f"pose extraction needs MediaPipe ({error}). Run: pip install 'mediapipe==0.10.21'"
+            f"MediaPipe itself is needed, to cover faces and for --pose mediapipe-holistic ({error}). Run, on Python "
+            "3.11 or 3.12: pip install 'mediapipe==0.10.21'"
         ) from error
     if not hasattr(mediapipe, "solutions"):
         raise MissingExtraError(
-            f"mediapipe {mediapipe.__version__} has no Holistic models inside. Run: pip install 'mediapipe==0.10.21'"
+            f"mediapipe {mediapipe.__version__} has no Holistic and no face detector inside. Run: pip install "
+            "'mediapipe==0.10.21'"
         )
     return mediapipe
 

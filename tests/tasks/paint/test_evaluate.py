@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from signloom.data.corpus import SplitManifest
+from signloom.data.manifest import Manifest
 from signloom.data.skeleton import INDEX, JOINTS, PARTS, Joints
 from signloom.errors import InputError
 from signloom.tasks.paint.evaluate import (
@@ -18,6 +21,7 @@ from signloom.tasks.paint.evaluate import (
     PREVIOUS,
     PageSettings,
     PaintedClip,
+    _shown,
     measure_clips,
     write_page,
 )
@@ -195,3 +199,10 @@ def test_the_page_holds_figures_stills_and_clips(tmp_path):
     assert html.count("data:video/mp4") == 1
     assert html.count("frame 1<") == html.count("frame 4<") == 1
     assert "one &amp; only" in html
+
+
+def test_who_does_not_want_to_be_shown_is_on_no_page(tmp_path):
+    clips = [SimpleNamespace(clip=SimpleNamespace(signer=signer)) for signer in ("anna", "bo")]
+    asked = SplitManifest(Manifest((), tmp_path, {"consent": {"anna": {"display": False}}}))
+    assert _shown(["of anna", "of bo"], clips, asked) == ["of bo"]
+    assert _shown(["of anna", "of bo"], clips, SplitManifest(Manifest((), tmp_path))) == ["of anna", "of bo"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import signloom
+from signloom.data.consent import allows
 from signloom.data.corpus import SplitManifest
 from signloom.data.manifest import Manifest
 from signloom.data.seen import Overlap, overlap, overlap_of
@@ -341,6 +342,7 @@ def evaluate_run(
     clips = painting_clips(corpus, split, generator.inputs, generator.signers)
     seen = _overlap(checkpoint, corpus, split, {clip.id for clip in clips})
     measured = [painted_clip(generator, c) for c in clips]
+    shown = _shown(measured, clips, corpus)
     train = painting_clips(corpus, "train", generator.inputs, generator.signers)
     found = measure_clips(measured, (lambda: _pairs(train)) if train else None, lpips=lpips, fid=fid, quiet=quiet)
     model = {
@@ -364,9 +366,17 @@ def evaluate_run(
 
     def page(file: Path, embed_clips: bool) -> Path:
         said = {"recipe": model["recipe"], "steps": checkpoint.metrics.get("steps"), "split": split, **model}
-        return write_page(results, measured, file, PageSettings(embed_clips=embed_clips, about=said))
+        return write_page(results, shown, file, PageSettings(embed_clips=embed_clips, about=said))
 
     return Evaluation(results, generator_lines(results), SHOWN, page)
+
+
+def _shown(measured: Sequence[PaintedClip], clips: Sequence[PoseMapClip], corpus: Any) -> list[PaintedClip]:
+    """Those of the clips that are ``measured`` whose signers let them be shown."""
+    manifest = getattr(corpus, "manifest", None)
+    return [
+        one for one, clip in zip(measured, clips) if manifest is None or allows(manifest, clip.clip.signer, "display")
+    ]
 
 
 def _split_of(corpus: Any) -> dict[str, Any]:
