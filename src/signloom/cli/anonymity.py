@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name them in others, by their heads and by their movement; one learns from the originals, one from what is "
         "shared. And what was kept: expression, movement, signs, flicker, the picture outside of the heads."
     )
-    parser.epilog = """example:
+    parser.epilog = """examples:
   signloom anonymise corpus/ --out shared/ --key who_is_who.json
   signloom anonymity corpus/ shared/ --key who_is_who.json --out private/
 
