@@ -13,6 +13,7 @@ from signloom.data.failures import read_failures
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.data.skeleton import PARTS, joints_of
 from signloom.errors import InputError, NothingPreparedError
+from signloom.pipelines import anonymise as module
 from signloom.pipelines.anonymise import anonymise_corpus, names_in_labels, read_key, told_of, write_sheet
 from signloom.streams.anonymise import Anonymisation
 from signloom.synthetic.corpus import Settings, film, make_takes
@@ -108,6 +109,21 @@ def test_with_a_key_the_same_bytes_without_one_other_names(filmed, tmp_path):
     assert not (tmp_path / "c" / ".secret.json").exists()
     with pytest.raises(InputError, match="key is not given"):
         shared(filmed, tmp_path / "c", how)
+
+
+def test_a_killed_run_goes_on_with_the_names_of_its_key(filmed, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "map_derived", killed)
+        with pytest.raises(KeyboardInterrupt):
+            shared(filmed, tmp_path / "out", Anonymisation("pose"), key=tmp_path / "key.json")
+    begun = read_key(tmp_path / "key.json").secret
+    shared(filmed, tmp_path / "out", Anonymisation("pose"), key=tmp_path / "key.json")
+    kept = read_key(tmp_path / "key.json")
+    assert kept.secret == begun
+    assert len(kept.clips) == len(filmed)
 
 
 def test_what_other_settings_left_is_removed(filmed, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ import pytest
 from signloom.data.consent import allows, carried, for_use, permitted
 from signloom.data.failures import write_failures
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
-from signloom.data.seen import seen_of_split, write_seen
+from signloom.data.seen import read_seen, seen_of_split, write_seen
 from signloom.errors import InputError, SignloomError, SignloomWarning
+from signloom.models import ARCHITECTURES
 from signloom.pipelines.anonymise import anonymise_corpus, read_key
 from signloom.pipelines.augment import augment_corpus, derivation_of
 from signloom.pipelines.shard import shard_corpus
@@ -66,6 +68,17 @@ def test_listing_removes_nothing(place):
     assert len(grown.clips) == 4
     assert len(grown.derived) == 2
     assert {p: p.stat().st_mtime_ns for p in place.rglob("*") if p.is_file()} == before
+
+
+def test_signs_that_a_person_taught_a_model_are_named(place):
+    folder = place / "run" / "checkpoint"
+    seen = [c.id for c in read_seen(folder).clips]
+    about = {"HELLO": {"clips": 1, "seen": seen[:1]}, "TREE": {"clips": 1, "seen": ["another"]}}
+    config = {"format": "signloom-checkpoint", "version": 1, "taught": about}
+    (folder / "config.json").write_text(json.dumps({**config, "architecture": next(iter(ARCHITECTURES))}))
+    (run,) = (one for one in find_person([place], names_of(place)) if one.kind == "run")
+    (why,) = run.kept.values()
+    assert "Signs that they taught it since: HELLO (" in why
 
 
 def test_nothing_of_the_person_is_left_and_all_of_the_other(place):

@@ -53,7 +53,7 @@ class Keeper:
         times_s = [time_s for time_s, _ in frames]
         long_s = times_s[-1] - times_s[0]
         fps = min((len(times_s) - 1) / long_s, _MOST_FPS) if long_s > 0 else DEFAULT_FPS
-        number = 1 + max((int(r.id) for r in self._records), default=0)
+        number = 1 + max((int(r.id) for r in self._records if r.id.isdecimal()), default=0)
         file = self.folder / "clips" / f"{number:04}.mp4"
         write_video(file, (frame for _, frame in frames), fps)
         self._records.append(

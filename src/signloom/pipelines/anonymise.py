@@ -148,6 +148,8 @@ def anonymise_corpus(
     out.mkdir(parents=True, exist_ok=True)
     if key is None:
         _write_private(out / _SECRET_FILE, {"secret": names.secret.hex()})
+    elif not key.exists():
+        _write_private(key, names.as_dict())  # a run that is killed goes on with the same names
     how = replace(how, secret=names.secret)
     chosen = sorted(manifest, key=lambda r: names.clip(r.id))
     shaped = fingerprint_hash(how.as_dict(), names.secret.hex())

@@ -16,11 +16,12 @@ from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, w
 from signloom.data.seen import SeenClip, read_seen, seen_clips
 from signloom.data.shards import FILE_NAME as SHARDS_FILE
 from signloom.data.shards import read_shards
-from signloom.errors import InputError, SignloomError
+from signloom.errors import CheckpointError, InputError, SignloomError
 from signloom.pipelines.derived import JOURNAL
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.locks import folder_lock
 from signloom.runtime.names import file_name
+from signloom.training.checkpoint import read_config
 
 _FIGURES = ("evaluation*.json", "report*.html", "scores-*.npz", "sheet.png", "side_by_side.mp4", "split.json")
 """What may show or name a person beside a corpus or a run."""
@@ -156,7 +157,19 @@ def _in_run(folder: Path, names: Sequence[str], seen: Sequence[SeenClip]) -> OfP
         return None
     run = folder.parent if folder.name == "checkpoint" else folder
     why = f"its model learnt from {told} of the clips; only training it again takes that out"
+    if labels := _taught_by(folder, seen):
+        why += f". Signs that they taught it since: {', '.join(labels)} (signloom teach --forget takes each out)"
     return OfPerson(run, "run", (), (), tuple(_figures(run.resolve())), {str(run): why})
+
+
+def _taught_by(folder: Path, seen: Sequence[SeenClip]) -> list[str]:
+    """The signs that a model was taught by clips of the person, among others maybe."""
+    try:
+        taught = read_config(folder).get("taught") or {}
+    except CheckpointError:  # none, or broken: what the model learnt from is told all the same
+        return []
+    ids = {c.id for c in seen}
+    return [label for label, about in taught.items() if ids & set(about["seen"])]
 
 
 def _same_clips(kept: Any, seen: Sequence[SeenClip]) -> int:

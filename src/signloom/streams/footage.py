@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Footage:
         whole = self._range[:2] == (0, None)
         return recordings.opened(self.path, self.limits, part=not whole, shared=self.shared)
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Generator[np.ndarray, None, None]:
         """Its pictures at a constant rate. Raises MediaError where there are fewer than the file promised."""
         with self._opened() as recording:
             assert isinstance(recording, Recording)

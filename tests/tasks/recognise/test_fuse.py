@@ -92,6 +92,21 @@ def test_the_weights_know_nothing_of_the_test_clips(runs, split_corpus):
     assert fitted.fusion.validation["n_clips"] == sum(r.split == "val" for r in split_corpus)
 
 
+def test_the_weights_know_nothing_of_changed_copies(runs, split_corpus, monkeypatch):
+    asked = []
+
+    def scored(run, manifest, split):
+        asked.append({r.id for r in manifest})
+
+    monkeypatch.setattr(fuse, "refuse_other_splits", lambda *_: None)
+    monkeypatch.setattr(fuse, "cached_scores", scored)
+    val = [r for r in split_corpus if r.split == "val"]
+    copies = tuple(replace(r, id=f"{r.id}-c", parent=r.id, extra={"augmented": {"copy": 1}}) for r in val)
+    grown = replace(split_corpus, records=(*split_corpus.records, *copies))
+    fuse.fit_runs(fuse.open_runs([runs / "a", runs / "b"]), grown)
+    assert asked == [{r.id for r in val}] * 2
+
+
 def test_scores_are_kept_until_the_model_or_a_clip_changes(mine, pose_corpus, tmp_path, monkeypatch):
     folder = shutil.copytree(pose_corpus, tmp_path / "corpus")
     corpus = apply_split(read_manifest(folder), read_split(mine / "a" / "split.json")).only("test")

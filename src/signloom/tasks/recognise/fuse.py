@@ -364,15 +364,16 @@ def overlap_of_runs(runs: Sequence[Run], manifest: Manifest, split: str) -> Over
 def fit_runs(runs: Sequence[Run], manifest: Manifest) -> FusedRecogniser:
     """Fuse ``runs`` with weights fitted on the validation clips of ``manifest``'s split, never on any other.
 
-    Only validation clips that have every run's streams and a label that some run knows are used; without any the
-    streams weigh the same. Raises InputError for a single run, LeakError as :func:`refuse_other_splits`.
+    Only validation clips that were filmed, and have every run's streams and a label that some run knows, are used;
+    without any the streams weigh the same. Raises InputError for a single run, LeakError as
+    :func:`refuse_other_splits`.
     """
     if len(runs) < 2:
         raise InputError(f"fusion needs at least two runs; got {', '.join(r.name for r in runs) or 'none'}")
     refuse_other_splits(runs, manifest)
     unfitted = FusedRecogniser(tuple(runs), equal_fusion(len(runs)))
     index = {label: k for k, label in enumerate(unfitted.labels)}
-    val = manifest.where(lambda r: r.split == "val" and r.label in index)
+    val = manifest.where(lambda r: r.split == "val" and r.label in index and not r.augmented)
     if not val.records:
         return unfitted
     scored = [cached_scores(run, val, "val") for run in runs]
