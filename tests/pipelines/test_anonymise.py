@@ -13,7 +13,9 @@ from signloom.data.failures import read_failures
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.data.skeleton import PARTS, joints_of
 from signloom.errors import InputError, NothingPreparedError
+from signloom.pipelines import anonymise
 from signloom.pipelines.anonymise import anonymise_corpus, names_in_labels, read_key, told_of, write_sheet
+from signloom.pipelines.derived import map_derived
 from signloom.streams.anonymise import Anonymisation
 from signloom.synthetic.corpus import Settings, film, make_takes
 
@@ -108,6 +110,23 @@ def test_with_a_key_the_same_bytes_without_one_other_names(filmed, tmp_path):
     assert not (tmp_path / "c" / ".secret.json").exists()
     with pytest.raises(InputError, match="key is not given"):
         shared(filmed, tmp_path / "c", how)
+
+
+def test_a_run_that_is_killed_goes_on_under_the_names_of_its_key(filmed, tmp_path, monkeypatch):
+    out, key = tmp_path / "out", tmp_path / "not" / "there" / "key.json"
+
+    def killed_after(*args, **kwargs):
+        map_derived(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(anonymise, "map_derived", killed_after)
+    with pytest.raises(KeyboardInterrupt):
+        shared(filmed, out, Anonymisation("pose"), key=key)
+    made = {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")}
+    monkeypatch.undo()
+    corpus, _ = shared(filmed, out, Anonymisation("pose"), key=key)
+    assert made and {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")} == made
+    assert set(read_key(key).signers.values()) == set(corpus.signers)
 
 
 def test_what_other_settings_left_is_removed(filmed, tmp_path):
