@@ -125,7 +125,8 @@ def test_a_run_that_is_killed_goes_on_under_the_names_of_its_key(filmed, tmp_pat
     made = {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")}
     monkeypatch.undo()
     corpus, _ = shared(filmed, out, Anonymisation("pose"), key=key)
-    assert made and {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")} == made
+    assert made
+    assert {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")} == made
     assert set(read_key(key).signers.values()) == set(corpus.signers)
 
 

@@ -30,11 +30,18 @@ class Written:
 def write_pose_tables(sources: Sequence[Path], out: Path, formats: Sequence[str]) -> Iterator[Written]:
     """Write the poses of ``sources``, corpora or .pose files, below ``out``, as each of ``formats`` (:data:`FORMATS`).
 
-    Files are named by the clip. Poses of files are cleaned as ``prepare`` does. One bad pose costs none of the others.
+    Files are named by the clip; of two poses of one name the second is an error and is not written. Poses of files are
+    cleaned as ``prepare`` does. One bad pose costs none of the others.
     Raises InputError for a source that is neither.
     """
+    written: dict[str, Path] = {}
     for source in sources:
         for name, read in _poses(source):
+            if first := written.get(file_name(name)):
+                error = f"'{first}' has a pose of that name as well, which is kept; give '{source}' another --out"
+                yield Written(name, error=error)
+                continue
+            written[file_name(name)] = source
             try:
                 joints = read()
                 yield Written(name, tuple(FORMATS[f](out / f"{file_name(name)}.{f}", joints) for f in formats))
