@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signloom.apps.live import QUIT, SPACE, STOP, Live, State
+from signloom.apps.live import QUIT, SPACE, STOP, Live, State, answer_row
 from signloom.errors import MediaError
 from signloom.training.task import Prediction
 
@@ -151,6 +151,8 @@ def test_events_are_plain_values():
     answer = next(row for row in rows if row["event"] == "answer")
     assert answer["label"] == "A"
     assert answer["none_of_these"] is False
+    cannot_tell = Prediction(0.0, 1.0, ("A", "B"), np.log([0.7, 0.3]))
+    assert answer_row(cannot_tell)["none_of_these"] is None
 
 
 @given(st.lists(st.sampled_from([SPACE, STOP, "x", "frame", "frame", "frame", "lost"]), max_size=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -104,6 +105,10 @@ def test_the_verb_writes_files_and_names_what_it_cannot(tmp_path, people, capsys
     )
     assert sorted(path.name for path in out.iterdir()) == ["good.bvh", "good.csv"]
     assert "bad" in capsys.readouterr().err
+    (tmp_path / "b").mkdir()
+    other = shutil.copy(tmp_path / "good.pose", tmp_path / "b" / "good.pose")  # would take the place of the first
+    assert main(["poses", str(tmp_path / "good.pose"), str(other), "--out", str(out)]) == 3
+    assert "has a pose of that name as well" in capsys.readouterr().err
     assert main(["poses", str(tmp_path), "--out", str(out)]) == 2
     assert "neither a corpus nor a .pose file" in capsys.readouterr().err
 

@@ -13,8 +13,9 @@ from signloom.data.failures import read_failures
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.data.skeleton import PARTS, joints_of
 from signloom.errors import InputError, NothingPreparedError
-from signloom.pipelines import anonymise as module
+from signloom.pipelines import anonymise
 from signloom.pipelines.anonymise import anonymise_corpus, names_in_labels, read_key, told_of, write_sheet
+from signloom.pipelines.derived import map_derived
 from signloom.streams.anonymise import Anonymisation
 from signloom.synthetic.corpus import Settings, film, make_takes
 
@@ -111,19 +112,22 @@ def test_with_a_key_the_same_bytes_without_one_other_names(filmed, tmp_path):
         shared(filmed, tmp_path / "c", how)
 
 
-def test_a_killed_run_goes_on_with_the_names_of_its_key(filmed, tmp_path, monkeypatch):
-    def killed(*_, **__):
+def test_a_run_that_is_killed_goes_on_under_the_names_of_its_key(filmed, tmp_path, monkeypatch):
+    out, key = tmp_path / "out", tmp_path / "not" / "there" / "key.json"
+
+    def killed_after(*args, **kwargs):
+        map_derived(*args, **kwargs)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "map_derived", killed)
-        with pytest.raises(KeyboardInterrupt):
-            shared(filmed, tmp_path / "out", Anonymisation("pose"), key=tmp_path / "key.json")
-    begun = read_key(tmp_path / "key.json").secret
-    shared(filmed, tmp_path / "out", Anonymisation("pose"), key=tmp_path / "key.json")
-    kept = read_key(tmp_path / "key.json")
-    assert kept.secret == begun
-    assert len(kept.clips) == len(filmed)
+    monkeypatch.setattr(anonymise, "map_derived", killed_after)
+    with pytest.raises(KeyboardInterrupt):
+        shared(filmed, out, Anonymisation("pose"), key=key)
+    made = {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")}
+    monkeypatch.undo()
+    corpus, _ = shared(filmed, out, Anonymisation("pose"), key=key)
+    assert made
+    assert {p.name: p.stat().st_mtime_ns for p in out.rglob("*.pose")} == made
+    assert set(read_key(key).signers.values()) == set(corpus.signers)
 
 
 def test_what_other_settings_left_is_removed(filmed, tmp_path):

@@ -103,6 +103,13 @@ def test_nothing_of_the_person_is_left_and_all_of_the_other(place):
         find_person([place / "corpus"], names)
 
 
+def test_a_model_is_named_by_the_signer_too_when_the_clips_are_not_there(place):
+    remove_person(find_person([place / "corpus"], names_of(place)), names_of(place))
+    (found,) = find_person([place / "corpus", place / "run", place / "other"], names_of(place))
+    assert (found.folder, found.files) == (place / "run", ())
+    assert "2 other clips of a signer of that name" in found.kept[str(place / "run")]
+
+
 def test_footage_outside_of_the_corpus_or_shared_with_others_stays(tmp_path):
     for name in ("outside.mp4", "long.mp4"):
         (tmp_path / name).write_bytes(b"x")

@@ -88,7 +88,7 @@ def answer_row(prediction: Prediction, top: int = TOP) -> dict[str, Any]:
         "label": best[0][0],
         "confidence": best[0][1],
         "unknown": prediction.unknown,
-        "none_of_these": prediction.none_of_these,
+        "none_of_these": None if prediction.unknown is None else prediction.none_of_these,
         "top": best,
     }
 

@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
             told = ", ".join(f"{n} {_WHERE[kind]}" for kind, n in found.items())
             say(f"  heads covered in every frame: {told}")
         if left_out:
-            say(f"  left out: {', '.join(left_out)}; `signloom prepare {args.out}` makes streams of what is shown now")
+            again = f"; `signloom prepare {args.out}` makes streams of what is shown now"
+            say(f"  left out: {', '.join(left_out)}{again if args.method != 'pose' else ''}")
         say(f"  who is who: {args.key} (keep it)" if args.key else "  who is who was not kept (--key keeps it)")
     for outcome in failed[:10]:
         say(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)

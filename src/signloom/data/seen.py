@@ -107,7 +107,7 @@ def corpus_clips(corpus: Corpus) -> tuple[SeenClip, ...]:
     for split in SPLITS:
         for clip in corpus.clips(split):
             name = _hash("id", clip.id)
-            found.append(SeenClip(split, name, (), name, (), clip.signer and _hash("signer", clip.signer)))
+            found.append(SeenClip(split, name, (), name, (), clip.signer and signer_hash(clip.signer)))
     return tuple(found)
 
 
@@ -143,7 +143,7 @@ def _seen_clip(record: Record, root: str, by_id: Mapping[str, Record], manifest:
         own,
         _hash("id", root),
         of_root,
-        None if record.signer is None else _hash("signer", record.signer),
+        None if record.signer is None else signer_hash(record.signer),
         None if record.source is None else _hash("source", record.source),
     )
 
@@ -163,6 +163,11 @@ def _footage(record: Record, manifest: Manifest) -> tuple[Footage, ...]:
 
 def _end(frame: Any) -> float:
     return math.inf if frame is None else float(frame)
+
+
+def signer_hash(signer: str) -> str:
+    """What stands for a signer's name in :attr:`SeenClip.signer`."""
+    return _hash("signer", signer)
 
 
 def _hash(kind: str, text: str) -> str:

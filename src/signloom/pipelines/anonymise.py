@@ -132,9 +132,10 @@ def anonymise_corpus(
     """Make an anonymised copy of every clip of ``manifest`` into ``out``; return the new corpus and all outcomes.
 
     A clip keeps its label, split and licence; its id, signer, session, path and parent get pseudonyms, and all else
-    that a record may say is left out. ``key``, a file outside of ``out``, keeps who is who. Resumable: with the same
-    key the result is the same bytes, in any number of workers. Clips that fail are left out and listed, without what
-    their messages say of paths. Inputs are never changed; ``how.secret`` is taken from the names.
+    that a record may say is left out. ``key``, a file outside of ``out``, keeps who is who; it is there from the start,
+    so that a killed run goes on. With the same key the result is the same bytes, in any number of workers. Clips that
+    fail are left out and listed, without what their messages say of paths. Inputs are never changed; ``how.secret`` is
+    taken from the names.
     Raises NothingPreparedError when no clip could be anonymised.
     """
     if out.resolve() == manifest.root.resolve():

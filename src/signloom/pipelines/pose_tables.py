@@ -30,17 +30,18 @@ class Written:
 def write_pose_tables(sources: Sequence[Path], out: Path, formats: Sequence[str]) -> Iterator[Written]:
     """Write the poses of ``sources``, corpora or .pose files, below ``out``, as each of ``formats`` (:data:`FORMATS`).
 
-    Files are named by the clip. Poses of files are cleaned as ``prepare`` does. One bad pose costs none of the others.
-    Raises InputError for a source that is neither, and for two poses that would be one file.
+    Files are named by the clip; of two poses of one name the second is an error and is not written. Poses of files are
+    cleaned as ``prepare`` does. One bad pose costs none of the others.
+    Raises InputError for a source that is neither.
     """
-    named: dict[str, Path] = {}
+    written: dict[str, Path] = {}
     for source in sources:
         for name, read in _poses(source):
-            if (other := named.setdefault(file_name(name), source)) is not source:
-                raise InputError(
-                    f"'{name}' is in '{other}' and in '{source}', and one would take the place of the other: write "
-                    "them into a folder each"
-                )
+            if first := written.get(file_name(name)):
+                error = f"'{first}' has a pose of that name as well, which is kept; give '{source}' another --out"
+                yield Written(name, error=error)
+                continue
+            written[file_name(name)] = source
             try:
                 joints = read()
                 yield Written(name, tuple(FORMATS[f](out / f"{file_name(name)}.{f}", joints) for f in formats))

@@ -13,7 +13,7 @@ from signloom.data.consent import KEY, USES, WITHDRAWN, consent_in
 from signloom.data.failures import FAILURES_FILE, read_failures, write_failures
 from signloom.data.leaks import root_parents
 from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
-from signloom.data.seen import SeenClip, read_seen, seen_clips
+from signloom.data.seen import SeenClip, read_seen, seen_clips, signer_hash
 from signloom.data.shards import FILE_NAME as SHARDS_FILE
 from signloom.data.shards import read_shards
 from signloom.errors import CheckpointError, InputError, SignloomError
@@ -68,17 +68,17 @@ def find_person(folders: Sequence[Path], names: Sequence[str], *, sources: bool 
         if records := _of(manifest, names):
             seen += list(seen_clips(manifest, records))
             found.append(_in_corpus(manifest, records, sources))
-    if not found:
-        raise InputError(
-            f"nobody called {', '.join(repr(n) for n in names)} signs in {len(corpora)} corpora; there are "
-            f"{', '.join(sorted(known)[:12]) or 'no signers'}"
-        )
-    for folder in shards:
+    for folder in shards if found else ():
         if (own := _in_shards(folder, names, seen)) is not None:
             found.append(own)
     for folder in runs:
         if (own := _in_run(folder, names, seen)) is not None:
             found.append(own)
+    if not found:
+        raise InputError(
+            f"nobody called {', '.join(repr(n) for n in names)} signs in {len(corpora)} corpora; there are "
+            f"{', '.join(sorted(known)[:12]) or 'no signers'}"
+        )
     return found
 
 
@@ -152,10 +152,14 @@ def _in_shards(folder: Path, names: Sequence[str], seen: Sequence[SeenClip]) -> 
 
 
 def _in_run(folder: Path, names: Sequence[str], seen: Sequence[SeenClip]) -> OfPerson | None:
-    told = _same_clips(read_seen(folder), seen)
-    if not told:
-        return None
+    kept = read_seen(folder)
     run = folder.parent if folder.name == "checkpoint" else folder
+    told = _same_clips(kept, seen)
+    if not told:  # clips that are gone, or were taught from plain files: the name alone is left, and others may bear it
+        called = {signer_hash(n) for n in names}
+        n = sum(clip.signer in called for clip in kept.clips) if kept is not None else 0
+        why = f"its model learnt from {n} other clips of a signer of that name; if that is the person, train it again"
+        return OfPerson(run, "run", (), (), (), {str(run): why}) if n else None
     why = f"its model learnt from {told} of the clips; only training it again takes that out"
     if labels := _taught_by(folder, seen):
         why += f". Signs that they taught it since: {', '.join(labels)} (signloom teach --forget takes each out)"
