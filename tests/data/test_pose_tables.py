@@ -111,12 +111,3 @@ def test_the_verb_writes_files_and_names_what_it_cannot(tmp_path, people, capsys
     assert "has a pose of that name as well" in capsys.readouterr().err
     assert main(["poses", str(tmp_path), "--out", str(out)]) == 2
     assert "neither a corpus nor a .pose file" in capsys.readouterr().err
-
-
-def test_two_poses_of_one_name_do_not_take_each_others_place(tmp_path, people, capsys):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        media.write_pose(tmp_path / folder / "one.pose", people.pose_of([people.person(8, 420)]))
-    files = [str(tmp_path / folder / "one.pose") for folder in ("a", "b")]
-    assert main(["poses", *files, "--out", str(tmp_path / "out")]) == 2
-    assert "'one' is in" in capsys.readouterr().err
