@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -150,9 +150,3 @@ def face_detector() -> Iterator[Any]:
     finally:
         for model in models:
             model.close()
-
-
-def boxes_in(frames: Iterable[np.ndarray]) -> list[list[Box]]:
-    """The boxes of faces in each of ``frames``."""
-    with face_detector() as find:
-        return [find(frame) for frame in frames]
