@@ -11,6 +11,7 @@ from signloom.cli.say import say
 from signloom.runtime.text import json_line, plain
 
 FORMATS = ("eaf", "vtt", "csv", "json")
+JOURNAL = "journal.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
     from signloom.apps.live import check_names_video
     from signloom.data.manifest import manifest_of_files
     from signloom.errors import InputError, MediaError
+    from signloom.pipelines.predict import identity_of
+    from signloom.runtime.hashing import file_stamp, fingerprint_hash
+    from signloom.runtime.journal import open_journal
     from signloom.runtime.locks import folder_lock
     from signloom.runtime.machine import check_out
     from signloom.runtime.names import file_name
@@ -52,13 +56,22 @@ def run(args: argparse.Namespace) -> int:
     stems = [v.stem for v in videos]
     ids = [record.id for record in manifest_of_files(videos)]
     names = [file_name(stem if stems.count(stem) == 1 else name) for stem, name in zip(stems, ids)]
-    failed = 0
-    with folder_lock(args.out):
+    failed, model = 0, identity_of(predictor)
+    with folder_lock(args.out), open_journal(args.out / JOURNAL) as (known, note):
         for video, name in zip(videos, names):
             files = [args.out / f"{name}.{kind}" for kind in args.formats]
-            if not args.again and all(file.exists() for file in files):
-                say(f"{plain(str(video))}: done before; --again does it once more", file=sys.stderr)
-                continue
+            stamp = fingerprint_hash(model, file_stamp(video))
+            if not args.again and any(file.exists() for file in files):
+                if (there := known.get(name)) is None or there["stamp"] != stamp:
+                    failed += 1
+                    error = f"'{files[0]}' is there, of another model or of other footage; another --out, or --again"
+                    say(
+                        json_line({"file": str(video), "error": error, "reason": "other-model"}) if args.json else error
+                    )
+                    continue
+                if all(file.exists() for file in files):
+                    say(f"{plain(str(video))}: done before; --again does it once more", file=sys.stderr)
+                    continue
             try:
                 with native_messages_dropped():
                     found = annotate(predictor, video)
@@ -67,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
                 row: dict[str, Any] = {"file": str(video), "error": str(error), "reason": error.reason}
                 say(json_line(row) if args.json else f"{plain(str(video))}: not read ({error.reason}): {error}")
                 continue
+            note({"id": name, "stamp": stamp, "value": {}})  # first, so that files without it are another's
             files = write_all(found, video, args.out, args.formats, name)
             row = {"file": str(video), "signs": len(found), "wrote": [str(f) for f in files]}
             n = f"{len(found)} sign{'' if len(found) == 1 else 's'}"
