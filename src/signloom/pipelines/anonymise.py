@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import re
 import secrets
 from collections import Counter
@@ -23,7 +23,7 @@ from signloom.data.failures import write_failures
 from signloom.data.manifest import FILE_NAME, Manifest, Record, write_manifest
 from signloom.errors import InputError, NothingPreparedError
 from signloom.pipelines.derived import clip_jobs, map_derived
-from signloom.runtime.atomic import read_json, write_json
+from signloom.runtime.atomic import atomic_write, read_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.locks import locking_out
 from signloom.runtime.workers import Outcome
@@ -171,16 +171,7 @@ def anonymise_corpus(
         title="anonymise",
         quiet=quiet,
     )
-    failures = [
-        {
-            "id": names.clip(r.id),
-            "file": None,
-            "reason": o.reason,
-            "message": "see what was printed, or the key's owner",
-        }
-        for r, o in zip(chosen, outcomes)
-        if not o.ok
-    ]
+    failures = _failures(chosen, outcomes, names)
     write_failures(out, failures)
     records = [_shared(r, o.value, out, names) for r, o in zip(chosen, outcomes) if o.ok and o.value is not None]
     if not records:
@@ -203,9 +194,21 @@ def anonymise_corpus(
 
 
 def _write_private(file: Path, value: Mapping[str, Any]) -> None:
-    write_json(file, value)
-    with suppress(OSError):
-        os.chmod(file, 0o600)
+    with atomic_write(file) as tmp:
+        tmp.touch(0o600)
+        with suppress(OSError):
+            tmp.chmod(0o600)  # before there is anything in it
+        tmp.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _failures(chosen: Sequence[Record], outcomes: Sequence[Outcome], names: Names) -> list[dict[str, Any]]:
+    """The clips that failed, under their new names, without what their messages say of paths."""
+    told = "see what was printed, or the key's owner"
+    return [
+        {"id": names.clip(r.id), "file": None, "reason": o.reason, "message": told}
+        for r, o in zip(chosen, outcomes)
+        if not o.ok
+    ]
 
 
 def _shared(record: Record, value: Mapping[str, Any], out: Path, names: Names) -> Record:
