@@ -8,7 +8,6 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -194,10 +193,7 @@ def anonymise_corpus(
 
 
 def _write_private(file: Path, value: Mapping[str, Any]) -> None:
-    with atomic_write(file) as tmp:
-        tmp.touch(0o600)
-        with suppress(OSError):
-            tmp.chmod(0o600)  # before there is anything in it
+    with atomic_write(file, private=True) as tmp:
         tmp.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -21,11 +21,12 @@ _PROBE = bytes(1 << 16)
 
 
 @contextmanager
-def atomic_write(file: Path) -> Iterator[Path]:
+def atomic_write(file: Path, *, private: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``file``; on success fsync it and rename it onto ``file``.
 
     A reader sees the old content or the whole new one, never a part. On an exception the temporary file is removed.
-    The temporary name keeps the suffix, since writers choose formats by it.
+    The temporary name keeps the suffix, since writers choose formats by it. With ``private`` nobody but the owner can
+    ever read it.
 
     Raises MachineError where the disk is full or may not be written, whatever the writer made of that, and InputError
     where ``file`` is a folder, or lies below a file.
@@ -36,9 +37,10 @@ def atomic_write(file: Path) -> Iterator[Path]:
         yield tmp
         with open(tmp, "rb+") as done:
             os.fsync(done.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(tmp, 0o666 & ~umask)  # mkstemp makes files private; outputs follow the user's umask
+        if not private:
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(tmp, 0o666 & ~umask)  # mkstemp makes files private; outputs follow the user's umask
         os.replace(tmp, file)
     except SignloomError:
         raise
