@@ -138,3 +138,16 @@ def test_the_fingerprint_needs_no_files(nowhere):
 
     assert PoseStream().fingerprint()["models"] == models_hash()
     assert models_hash() != models_hash(["body", "hand"])
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_wheel_that_is_damaged_inside_is_told(nowhere, tmp_path, packed, capsys):
+    source = tmp_path / "mediapipe-0.10.21-cp312-cp312-any.whl"
+    with zipfile.ZipFile(source, "w", packed) as archive:
+        archive.writestr("mediapipe/modules/a.tflite", b"0123456789" * 200)
+    data = bytearray(source.read_bytes())
+    for place in range(60, 72):  # in what is packed, which the list of contents does not show
+        data[place] ^= 0xFF
+    source.write_bytes(data)
+    assert main(["models", "add", str(source)]) == 2
+    assert "is no wheel, or is damaged" in capsys.readouterr().err

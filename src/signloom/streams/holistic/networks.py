@@ -11,6 +11,7 @@ import hashlib
 import os
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -254,15 +255,29 @@ def _contents(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     elif source.suffix == ".tflite" and source.is_file():
         yield str(source), source.read_bytes
     elif source.is_file():
-        try:
-            with zipfile.ZipFile(source) as archive:
-                for entry in archive.infolist():
-                    if entry.filename.endswith(".tflite") and entry.file_size <= largest:
-                        yield f"{source}/{entry.filename}", partial(archive.read, entry)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"'{source}' is no wheel, or is damaged ({error}); get it again: {DOWNLOAD}") from error
+        with _damage_told(source):
+            archive = zipfile.ZipFile(source)
+        with archive:
+            for entry in archive.infolist():
+                if entry.filename.endswith(".tflite") and entry.file_size <= largest:
+                    yield f"{source}/{entry.filename}", partial(_unpacked, archive, entry, source)
     else:
         raise InputError(f"no file or folder '{source}'; expected a wheel of MediaPipe's, or what is in one")
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, source: Path) -> bytes:
+    with _damage_told(source):
+        return archive.read(entry)
+
+
+@contextmanager
+def _damage_told(source: Path) -> Iterator[None]:
+    """Raise InputError for what zipfile raises of a damaged wheel: also NotImplementedError, of a compression that it
+    does not know, and RuntimeError, of an encrypted file."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"'{source}' is no wheel, or is damaged ({error}); get it again: {DOWNLOAD}") from error
 
 
 def _check_shapes(name: str, data: bytes, where: str) -> None:
