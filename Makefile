@@ -39,6 +39,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
 	scripts/install_torch $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps rtmlib==0.0.16  # what it asks for would bring a second OpenCV
 	scripts/get_networks $(BIN)/python
 	touch $@
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -107,3 +108,35 @@ def test_a_worker_that_died_between_two_clips_fails_the_next_and_ends_nothing():
         worker.stop()
     assert (outcome.id, outcome.reason) == ("a", "crashed")
     assert "signal 9" in outcome.message
+
+
+def slow_and_noted(what, folder):
+    (folder / f"begun-{what}").touch()
+    time.sleep(1)
+    (folder / f"{what}.txt").write_text(f"made of {what}")
+    return {"did": what}
+
+
+@pytest.mark.slow
+def test_a_machine_of_a_ray_cluster_that_dies_loses_nothing(tmp_path):
+    """Two nodes with object stores of their own; one is killed while it works, and its clips are done on the other."""
+    ray = pytest.importorskip("ray", reason="the extra signloom[ray] is not installed")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1, resources={f"node{n}": 1}) for n in range(2)]
+        cluster.wait_for_nodes()
+        ray.init(address=cluster.address, log_to_driver=False)
+        jobs = [Job(str(n), (str(n), tmp_path)) for n in range(10)]
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(map_clips, slow_and_noted, jobs, ray_address=cluster.address, quiet=True, timeout_s=60)
+            while len(list(tmp_path.glob("*.txt"))) < 2 and not run.done():
+                time.sleep(0.05)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            outcomes = run.result(timeout=120)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert [o.message for o in outcomes if not o.ok] == []
+    assert {p.name: p.read_text() for p in tmp_path.glob("*.txt")} == {f"{n}.txt": f"made of {n}" for n in range(10)}

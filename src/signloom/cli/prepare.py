@@ -60,9 +60,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     """How the streams are made."""
     parser.add_argument(
         "--pose",
-        choices=["holistic", "mediapipe-holistic"],
+        choices=["holistic", "mediapipe-holistic", "mediapipe-tasks", "rtmlib"],
         default="holistic",
-        help="what finds poses: MediaPipe's Holistic networks run here (default), or MediaPipe itself, for comparison",
+        help="what finds poses: MediaPipe's Holistic networks run here (default); MediaPipe itself, for comparison; "
+        "its HolisticLandmarker with your .task file; rtmlib with your RTMW or DWPose network (signloom models --help)",
     )
     parser.add_argument(
         "--overlay", action="store_true", help="also write each clip's footage with the pose drawn on it, to look at"

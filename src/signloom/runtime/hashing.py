@@ -22,3 +22,9 @@ def file_stamp(path: Path) -> str:
     except OSError:
         return ""
     return fingerprint_hash(str(path), info.st_size, info.st_mtime_ns)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

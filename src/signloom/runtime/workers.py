@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -284,6 +284,9 @@ def _process_pool(function, todo: Sequence[Job], workers: int, timeout_s: float)
             worker.stop()
 
 
+_RAY_TRIES = 3
+
+
 def _ray_pool(function, todo: Sequence[Job], address: str, timeout_s: float) -> Results:
     try:
         import ray
@@ -295,10 +298,12 @@ def _ray_pool(function, todo: Sequence[Job], address: str, timeout_s: float) -> 
         ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
     remote = ray.remote(max_retries=0)(_call)
     running: dict[Any, tuple[Job, float]] = {}
-    waiting = iter(todo)
-    room = max(2, int(ray.cluster_resources().get("CPU", 1)) * 2)
+    waiting = deque(todo)
+    lost: Counter[str] = Counter()  # how often a clip's node died under it
     while True:
-        while len(running) < room and (task := next(waiting, None)) is not None:
+        room = max(2, int(ray.cluster_resources().get("CPU", 1)) * 2)  # nodes come and go
+        while len(running) < room and waiting:
+            task = waiting.popleft()
             running[remote.remote(function, task.id, task.args)] = (task, time.monotonic())
         if not running:
             return
@@ -307,6 +312,13 @@ def _ray_pool(function, todo: Sequence[Job], address: str, timeout_s: float) -> 
             task, _started = running.pop(reference)
             try:
                 yield task, ray.get(reference)
+            except ray.exceptions.NodeDiedError:
+                lost[task.id] += 1
+                if lost[task.id] < _RAY_TRIES:
+                    waiting.appendleft(task)  # on another node; files appear whole, so nothing half is left
+                    continue
+                message = f"clip '{task.id}': the machines that it ran on died, {_RAY_TRIES} of them"
+                yield task, Outcome(task.id, reason="crashed", message=message)
             except ray.exceptions.RayError as error:
                 message = f"clip '{task.id}' took its worker down: {type(error).__name__}"
                 yield task, Outcome(task.id, reason="crashed", message=message)

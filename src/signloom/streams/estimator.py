@@ -24,10 +24,11 @@ class Finder(Protocol):
     """Hands back what it holds."""
 
     def find(self, frame: np.ndarray, time_s: float) -> np.ndarray:
-        """The points of ``frame`` (uint8 (H, W, 3) RGB), filmed at ``time_s``: float32 (543 or more, 4).
+        """The points of ``frame`` (uint8 (H, W, 3) RGB), filmed at ``time_s``: float32 (points, 4).
 
-        Body, face, left and right hand; x and y in pixels, z, and the confidence, 0 for what was not found. Rows beyond
-        the 543rd are the estimator's own notes.
+        Body, face, left and right hand; x and y in pixels, z, and the confidence, 0 for what was not found. Of
+        Holistic's points there are 543, and rows beyond are the estimator's own notes; another's are what its
+        ``pose_of`` takes.
         """
         ...
 

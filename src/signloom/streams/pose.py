@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ESTIMATORS = {
     "holistic": "signloom.streams.pose_holistic:HolisticPose",
     "mediapipe-holistic": "signloom.streams.pose_mediapipe:MediaPipePose",
+    "mediapipe-tasks": "signloom.streams.pose_tasks:TasksPose",
+    "rtmlib": "signloom.streams.pose_rtmlib:RtmlibPose",
 }
 """What finds points, by the name in a fingerprint: "module:class"."""
 
@@ -36,10 +38,11 @@ class PoseStream(Stream):
     """Keypoints of body, hands and face, .pose files. Stored as ``pose_format`` does, read as :class:`Joints`.
 
     ``extractor`` is one of :data:`ESTIMATORS`. ``components`` are the names and numbers of points of poses that were
-    imported: those are read, never made. ``ghosts``: "drop" leaves out a hand that is the other one found twice, "keep"
-    does not, as earlier versions did (:mod:`signloom.transforms.ghost_hands`). Other settings are the estimator's.
-    Samples are float32 (543 or more, 4), see :class:`~signloom.streams.estimator.Finder`; ghosts are in them, since
-    only the whole clip tells.
+    imported: those are read, never made. ``network`` and ``detector`` are hashes of networks that a user brought, for
+    estimators that run such (:mod:`signloom.streams.foreign_networks`). ``ghosts``: "drop" leaves out a hand that is
+    the other one found twice, "keep" does not, as earlier versions did (:mod:`signloom.transforms.ghost_hands`). Other
+    settings are the estimator's. Samples are float32 (points, 4), see :class:`~signloom.streams.estimator.Finder`;
+    ghosts are in them, since only the whole clip tells.
     """
 
     face: str = "contours"
@@ -48,6 +51,8 @@ class PoseStream(Stream):
     components: tuple[tuple[str, int], ...] = ()
     ghosts: str = "drop"
     extractor: str = "holistic"
+    network: str = ""
+    detector: str = ""
     name = "pose"
     suffix = ".pose"
     small = True
@@ -66,7 +71,8 @@ class PoseStream(Stream):
         ghosts = made.get("ghosts", "keep")  # what is not told of ghosts was made before they were looked for
         if made.get("extractor") == "imported":
             return cls(components=tuple(made.get("components", {}).items()), ghosts=ghosts)
-        settings = {k: made[k] for k in ("face", "least_detection", "least_tracking") if k in made}
+        names = ("face", "least_detection", "least_tracking", "network", "detector")
+        settings = {name: made[name] for name in names if name in made}
         extractor = made.get("extractor")
         return cls(**settings, ghosts=ghosts, extractor=extractor if extractor in ESTIMATORS else "mediapipe-holistic")
 
@@ -74,8 +80,8 @@ class PoseStream(Stream):
     def estimator(self) -> Estimator:
         """What finds the points."""
         module, _, name = ESTIMATORS[self.extractor].partition(":")
-        made = getattr(importlib.import_module(module), name)
-        return made(self.face, self.least_detection, self.least_tracking)
+        kind = getattr(importlib.import_module(module), name)
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind) if hasattr(self, field.name)})
 
     @property
     def requires(self) -> tuple[str, ...]:

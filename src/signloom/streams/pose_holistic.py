@@ -7,16 +7,21 @@ The networks are read from MediaPipe's wheel (:mod:`signloom.streams.holistic.ne
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 
 from signloom.data.holistic_points import N_FACE, N_POINTS
+from signloom.runtime.workers import default_workers
 from signloom.streams.estimator import Estimator, check_face
-from signloom.streams.holistic.graph import Found, Hand, Networks, Tracker
+from signloom.streams.holistic.graph import Beside, Found, Hand, HandNetworks, Networks, Tracker
 from signloom.streams.holistic.networks import HOLISTIC, find_network, models_hash
 
 
@@ -68,11 +73,13 @@ class HolisticFinder:
 
     def __init__(self, settings: HolisticPose):
         try:
-            networks = _waiting.pop()
+            loaded = _waiting.pop()
         except IndexError:
-            networks = Networks.opened()
-        self._tracker = Tracker(networks, settings.least_detection, settings.least_tracking, settings.regain)
-        self.close: Callable[[], Any] = weakref.finalize(self, _waiting.append, networks)
+            loaded = Networks.opened(), HandNetworks.opened() if _has_two_cores() else None
+        networks, of_hand = loaded
+        beside = None if of_hand is None else Beside(of_hand, _other_thread())
+        self._tracker = Tracker(networks, settings.least_detection, settings.least_tracking, settings.regain, beside)
+        self.close: Callable[[], Any] = weakref.finalize(self, _waiting.append, loaded)
         """Hands the networks back."""
 
     def find(self, frame: np.ndarray, time_s: float) -> np.ndarray:
@@ -80,7 +87,18 @@ class HolisticFinder:
         return rows_of(self._tracker.find(frame, time_s))
 
 
-_waiting: list[Networks] = []  # loading them costs more than a few frames
+_waiting: list[tuple[Networks, HandNetworks | None]] = []  # loading them costs more than a few frames
+
+
+def _has_two_cores() -> bool:
+    """Whether this process may take a second core. A worker has one for itself, ours or Ray's, which says so."""
+    alone = multiprocessing.parent_process() is None and os.environ.get("OMP_NUM_THREADS") != "1"
+    return alone and default_workers() > 1
+
+
+@cache
+def _other_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="left-hand")
 
 
 def rows_of(found: Found) -> np.ndarray:

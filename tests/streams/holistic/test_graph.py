@@ -11,7 +11,7 @@ import pytest
 from signloom import media
 from signloom.data.stream import ClipInfo
 from signloom.errors import MissingExtraError
-from signloom.streams import stream_named
+from signloom.streams import pose_holistic, stream_named
 from signloom.streams.holistic import graph
 from signloom.streams.holistic.graph import refined
 from signloom.streams.holistic.regions import HAND_TRACKING, Region
@@ -97,13 +97,23 @@ def test_a_hand_that_is_not_where_it_was_is_looked_for_where_it_may_be_now(monke
     elsewhere = Region(10, 10, 30, 30)
     monkeypatch.setattr(graph, "HAND_TRACKING", SimpleNamespace(choose=lambda new, points, last: elsewhere))
     hand = graph.Hand(np.full((21, 3), 50.0), 0.9, 0.9, elsewhere)
-    tracker = graph.Tracker(SimpleNamespace(hand_recrop=Recrop()), regain=regain)
-    monkeypatch.setattr(tracker, "_hand_in", lambda frame, at: asked.append(at) or (None if at is elsewhere else hand))
+    networks = SimpleNamespace(hand_recrop=Recrop(), hand=None)
+    tracker = graph.Tracker(networks, regain=regain)
+    monkeypatch.setattr(graph, "_hand_in", lambda _, frame, at: asked.append(at) or (None if at is elsewhere else hand))
     of_body = np.array([[50, 80, 0, 0.9], [60, 60, 0, 0.9], [45, 60, 0, 0.9]])
-    found = tracker._find_hand(np.zeros((120, 160, 3), np.uint8), of_body, hand)
+    found = tracker._find_hand(networks, np.zeros((120, 160, 3), np.uint8), of_body, hand)
     assert (found is hand) == regain
     assert asked[0] == elsewhere
     assert len(asked) == 1 + regain
+
+
+@pytest.mark.parametrize("two_cores", [True, False])
+def test_a_second_core_changes_nothing(clip, monkeypatch, two_cores):
+    frames, _, _, ours = clip
+    monkeypatch.setattr(pose_holistic, "_waiting", [])
+    monkeypatch.setattr(pose_holistic, "_has_two_cores", lambda: two_cores)
+    assert np.array_equal(found_in(frames), ours)
+    assert [of_hand is not None for _, of_hand in pose_holistic._waiting] == [two_cores]
 
 
 def test_a_clip_depends_on_its_own_frames_alone(clip):

