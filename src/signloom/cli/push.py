@@ -33,8 +33,11 @@ pip install 'signloom[hub]' and `hf auth login`. A generator is a likeness: shar
 
 
 def run(args: argparse.Namespace) -> int:
-    from signloom.pipelines.hub import push
+    from signloom.pipelines.hub import HUB, push
+    from signloom.runtime.machine import check_out
 
+    if not args.to.startswith(HUB):
+        check_out(Path(args.to), folder=True)
     done = push(
         args.run,
         args.to,
