@@ -400,12 +400,13 @@ def test_shards_keep_the_rate_of_each_clip(filmed, tmp_path):
 def test_an_exported_recogniser_says_its_rate(trained, tmp_path):
     onnx = pytest.importorskip("onnx")
     from signloom.tasks.recognise.export import export_recogniser
+    from signloom.training.export import write_export
 
-    export_recogniser(load_checkpoint(trained / "second"), tmp_path / "a.onnx")
+    write_export(export_recogniser(load_checkpoint(trained / "second")), "onnx", tmp_path / "a.onnx")
     metadata = {p.key: p.value for p in onnx.load(tmp_path / "a.onnx").metadata_props}
     about = json.loads(metadata["signloom"])
-    assert about["inputs"]["per"] == "second"
-    assert about["inputs"]["train_fps"] == 30
+    assert about["preprocessing"]["input"]["per"] == "second"
+    assert about["preprocessing"]["input"]["train_fps"] == 30
     assert list(about["rates"]) == ["30"]
 
 

@@ -25,7 +25,7 @@ from signloom.runtime.atomic import atomic_write
 from signloom.streams import streams_of
 from signloom.streams.runner import Runner
 from signloom.training.checkpoint import Checkpoint
-from signloom.training.onnx_file import write_onnx
+from signloom.training.export import Exported
 from signloom.training.prefetch import Prefetch
 from signloom.training.schedule import Schedule
 from signloom.training.task import Evaluation, Given, Prediction
@@ -236,9 +236,9 @@ class ToyTask:
         return Evaluation({"kind": "toy", "top1": top1, "answers": answers}, [f"top-1 {top1:.3f}"], ("top1", "answers"))
 
     @classmethod
-    def export(cls, checkpoint, file):
+    def export(cls, checkpoint):
         example = np.linspace(0, 1, checkpoint.inputs.n_frames, dtype=np.float32)[None]
-        return write_onnx(checkpoint.model, [{"brightness": example}], ["logits"], file, metadata={"task": "toy"})
+        return Exported(checkpoint.model, [{"brightness": example}], ("logits",), about={"task": "toy"})
 
 
 class ToyPredictor:

@@ -41,6 +41,9 @@ INPUTS = {  # verb → its arguments before (and after) the input
     "annotate": ([], ["INPUT", "--out", "OUT"]),
     "generate": ([], ["INPUT", "--out", "OUT"]),
     "export": ([], ["--out", "OUT.onnx"]),
+    "serve": (["--port", "0", "--no-web"], []),
+    "push": ([], ["OUT"]),
+    "pull": ([], ["--out", "OUT"]),
     "info": ([], []),
     "bench": (["--only", "decode", "--quick", "--videos"], []),
 }
@@ -104,7 +107,7 @@ def test_an_input_that_cannot_be_used_is_told_and_stays_as_it_is(verb, say, tmp_
     for number, path in enumerate(given):
         places = {"OUT": tmp_path / f"out{number}", "OUT.onnx": tmp_path / f"{number}.onnx", "INPUT": path}
         learnt = ("train", "evaluate", "crossval", "export", "info", "live", "annotate")
-        alone = ("sync", "merge", "split", "bench", *learnt)
+        alone = ("sync", "merge", "split", "bench", "serve", "push", "pull", *learnt)
         workers = [] if verb in alone else ["--workers", "0"]
         code, err = say(verb, *first, path, *(places.get(word, word) for word in rest), *workers)
         assert code != 0 or verb == "doctor" or (verb == "info" and path.name == "manifest only"), (path, err)
@@ -130,6 +133,8 @@ OUTPUTS = {  # verb → its arguments, and whether its output is a folder; CORPU
     "live": (["RUN", "--file", "VIDEOS", "--no-window", "--record"], True),
     "annotate": (["RUN", "VIDEOS", "--out"], True),
     "generate": (["RUN", "VIDEOS", "--out"], True),
+    "push": (["RUN"], True),
+    "pull": (["CORPUS", "--out"], True),
     "split": (["CORPUS", "--out"], False),
     "export": (["RUN", "--out"], False),
     "bench": (["--json"], False),

@@ -1,6 +1,6 @@
 """What every generator must do, and what each promises beside it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -119,12 +119,14 @@ def test_weights_and_config_are_all_there_is(case):
         assert torch.equal(model.eval()(pose_maps_of(1, small))[0], copy.eval()(pose_maps_of(1, small))[0])
 
 
-def export(model, size_px, file):
+def export(model, size_px, file, tolerances=None):
     from signloom.tasks.paint.export import export_generator
     from signloom.training.checkpoint import Checkpoint
+    from signloom.training.export import write_export
 
-    inputs = GeneratorInput(size_px=size_px)
-    return export_generator(Checkpoint("paint", "generator", model, (), inputs, {}), file)
+    inputs = GeneratorInput(size_px=size_px, pose_map_px=getattr(model, "generator", model).config.size_px)
+    exported = replace(export_generator(Checkpoint("paint", "generator", model, (), inputs, {})), sample=())
+    return write_export(exported, "onnx", file, tolerances=tolerances)
 
 
 @every
@@ -149,21 +151,17 @@ def test_an_exported_generator_paints_the_same_where_flow_points_far_out_of_the_
     export(model, large, tmp_path / "generator.onnx")
 
 
-def test_an_export_that_paints_otherwise_is_refused_and_leaves_no_file(tmp_path, monkeypatch):
+def test_an_export_that_paints_otherwise_is_refused_and_leaves_no_file(tmp_path):
     pytest.importorskip("onnxruntime")
-    from functools import partial
-
     from signloom.errors import SignloomError
-    from signloom.tasks.paint import export as paint_export
 
     model, _, _ = model_of("generator")
-    monkeypatch.setattr(paint_export, "write_onnx", partial(paint_export.write_onnx, tolerance=-1.0))
     with pytest.raises(SignloomError, match="apart from PyTorch's"):
-        export(model, 64, tmp_path / "generator.onnx")
+        export(model, 64, tmp_path / "generator.onnx", {"fp32": -1.0})
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "generator.onnx").write_text("an earlier one")
     with pytest.raises(SignloomError, match="apart from PyTorch's"):
-        export(model, 64, tmp_path / "generator.onnx")
+        export(model, 64, tmp_path / "generator.onnx", {"fp32": -1.0})
     assert [file.read_text() for file in tmp_path.iterdir()] == ["an earlier one"]
 
 

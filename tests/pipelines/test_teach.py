@@ -209,10 +209,16 @@ def test_a_corpus_teaches_by_its_clips_of_the_label_but_not_by_test_clips(model,
     assert "lets models learn from it" in err
 
 
-def test_a_taught_model_is_not_exported(taught, signloom, tmp_path):
+def test_an_export_of_a_taught_model_tells_of_the_sign(taught, label, signloom, tmp_path):
+    """Its network does not know it: where it lies in the space of features stands beside."""
+    pytest.importorskip("onnxscript")
     code, _, err = signloom("export", taught, "--out", tmp_path / "m.onnx")
-    assert code == 2
-    assert "Export the run that it was taught from" in err
+    assert code == 0, err
+    about = json.loads((tmp_path / "m.json").read_text())
+    assert about["taught"] == [label]
+    assert label not in about["labels"]
+    assert about["prototypes"]["means_KE"]["shape"][0] == len(about["labels"]) + 1
+    assert len(about["sample"][0]["answer"]["shape"]) == 1
 
 
 def test_info_tells_of_it(taught, label, signloom):

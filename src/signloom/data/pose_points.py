@@ -20,8 +20,11 @@ SENTINELS = (0.0, -1.0)
 OUTSIDE = 2.0
 """A point farther outside than so many times the picture's larger side is no extrapolation of an estimator."""
 
-_NEAR = 0.05  # of the picture's larger side: a true point in the very corner has its neighbours so near
-_COLLAPSED = 5  # so many points of one component never lie on one place
+NEAR = 0.05
+"""Of the picture's larger side: a true point in the very corner has its neighbours so near."""
+COLLAPSED = 5
+"""So many points of one component never lie on one place."""
+
 _PICTURE_COMPONENTS = (
     "POSE_LANDMARKS",
     "FACE_LANDMARKS",
@@ -101,7 +104,7 @@ def _sentinels(pose: Pose, x: np.ndarray, y: np.ndarray, claimed: np.ndarray) ->
     suspect = claimed & (x == y) & ((x == SENTINELS[0]) | (x == SENTINELS[1]))
     repeated = (x[..., 1:] == x[..., :-1]) & claimed[..., 1:] & claimed[..., :-1]
     if suspect.any() or repeated.any():  # hardly ever, and looking closely takes time
-        near = _NEAR * float(max(pose.header.dimensions.width, pose.header.dimensions.height))
+        near = NEAR * float(max(pose.header.dimensions.width, pose.header.dimensions.height))
         for part in _components(pose).values():
             found[..., part] = sentinel_places(x[..., part], y[..., part], claimed[..., part], near)
     return found
@@ -127,9 +130,9 @@ def sentinel_places(x_XP: np.ndarray, y_XP: np.ndarray, claimed_XP: np.ndarray, 
 
 def _collapsed(x_XP: np.ndarray, y_XP: np.ndarray, claimed_XP: np.ndarray) -> np.ndarray:
     """Which points are of a component whose points all lie on one place."""
-    if claimed_XP.shape[-1] < _COLLAPSED:
+    if claimed_XP.shape[-1] < COLLAPSED:
         return np.zeros_like(claimed_XP)
-    many = claimed_XP.sum(-1, keepdims=True) >= _COLLAPSED
+    many = claimed_XP.sum(-1, keepdims=True) >= COLLAPSED
     first = claimed_XP.argmax(-1)[..., None]
     same = (x_XP == np.take_along_axis(x_XP, first, -1)) & (y_XP == np.take_along_axis(y_XP, first, -1))
     return claimed_XP & many & (same | ~claimed_XP).all(-1, keepdims=True)

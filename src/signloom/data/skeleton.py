@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signloom.data.holistic_points import CONTOUR_POINTS
+from signloom.data.holistic_points import BODY_POINTS, CONTOUR_POINTS, HAND_POINTS
 from signloom.data.people import Chosen, choose_person
 from signloom.data.pose_points import component_slices, hand_points, real_points
 from signloom.errors import InputError
@@ -157,7 +157,32 @@ def _sources() -> dict[str, tuple[tuple[str, str | int], ...]]:
 
 
 _SOURCES = _sources()
+
+
+def joint_points() -> list[int]:
+    """Which of the 543 points of MediaPipe's Holistic networks (body, face, left hand, right hand) each joint is."""
+    first = {"POSE_LANDMARKS": 0, "FACE_LANDMARKS": 33, "LEFT_HAND_LANDMARKS": 501, "RIGHT_HAND_LANDMARKS": 522}
+    number = {"POSE_LANDMARKS": BODY_POINTS, "FACE_LANDMARKS": (), **dict.fromkeys(list(first)[2:], HAND_POINTS)}
+    points = []
+    for name in JOINTS:
+        component, point = _SOURCES[name][0]
+        places = number[component]
+        points.append(first[component] + (places.index(str(point)) if places else int(point)))
+    return points
+
+
 _NEAREST_M = 0.1  # no depth camera sees what is nearer
+WIDTH_PERCENTILE = 90
+"""Of a clip's shoulder widths, near the largest: a signer who turns looks narrower and never wider."""
+SURE = 0.3
+"""Shoulders that an estimator is less sure of tell where a signer stands only where there are no others."""
+HEADS = ("nose", "right_eye", "left_eye")
+"""Where the head is, of landmarks without shoulders. Some tables know an eye and no nose."""
+PALMS = tuple((INDEX[f"{side}_root"], INDEX[f"{side}_middle_1"]) for side in HAND_SIDES)
+PALM_PERCENTILE = 75
+PALMS_PER_UNIT = 4
+"""A hand's wrist to middle knuckle is a quarter of the shoulder width, as measured on adults."""
+LEAST_UNIT = 1e-6
 
 
 # --- from a pose to joints --------------------------------------------------------------------------------------
@@ -367,7 +392,7 @@ def shoulder_width_px(joints: Joints) -> float | None:
     if not both.any():
         return None
     widths = np.linalg.norm(joints.xy_TJC[both, left] - joints.xy_TJC[both, right], axis=-1)
-    return float(np.percentile(widths, 90))
+    return float(np.percentile(widths, WIDTH_PERCENTILE))
 
 
 def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
@@ -376,8 +401,7 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
     Returns ``(xy_TJC float32, present_TJ bool)``. The origin is a median over the clip, so that the signer's own
     movement stays; the unit is near the largest width seen, since a signer who turns looks narrower and never wider.
     Landmarks without shoulders (hands and a face point, say) take the head as origin and a unit from the hands' size;
-    with neither, the box around all points. A hand's wrist to middle knuckle is taken as a quarter of the shoulder
-    width, as measured on adults.
+    with neither, the box around all points.
     """
     xy, present = joints.xy_TJC, joints.present_TJ
     left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]
@@ -386,15 +410,11 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
         origin = np.median((xy[both, left] + xy[both, right]) / 2, axis=0)
         unit = shoulder_width_px(joints) or 0.0
     else:
-        # Some landmark tables know an eye and no nose.
-        face = next((INDEX[n] for n in ("nose", "right_eye", "left_eye") if present[:, INDEX[n]].any()), INDEX["nose"])
+        face = next((INDEX[n] for n in HEADS if present[:, INDEX[n]].any()), INDEX["nose"])
         head = present[:, face]
         palms = [
             np.linalg.norm(xy[seen, knuckle] - xy[seen, root], axis=-1)
-            for root, knuckle in (
-                (INDEX["left_root"], INDEX["left_middle_1"]),
-                (INDEX["right_root"], INDEX["right_middle_1"]),
-            )
+            for root, knuckle in PALMS
             if (seen := present[:, root] & present[:, knuckle]).any()
         ]
         points = xy[present]
@@ -402,10 +422,10 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
             return np.zeros_like(xy), present
         origin = np.median(xy[head, face] if head.any() else points, axis=0)
         if palms:
-            unit = 4 * float(np.percentile(np.concatenate(palms), 75))
+            unit = PALMS_PER_UNIT * float(np.percentile(np.concatenate(palms), PALM_PERCENTILE))
         else:
             unit = float(np.ptp(points, axis=0).max()) / 2
-    if not unit > 1e-6:
+    if not unit > LEAST_UNIT:
         return np.zeros_like(xy), np.zeros_like(present)
     scaled = (xy - origin.astype(np.float32)) / np.float32(unit)
     return np.where(present[..., None], scaled, 0).astype(np.float32), present

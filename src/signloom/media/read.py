@@ -195,6 +195,10 @@ def read_planes(
         return planes, info
 
 
+CLOCK = {"even_share": 0.25, "rate_share": 0.02, "tie_s": 1e-6}
+"""What :func:`constant_rate` goes by."""
+
+
 def constant_rate(times_s: np.ndarray, fps: float) -> np.ndarray:
     """Indices (int64) of the frames nearest to a constant grid of ``fps``, for clips of variable frame rate.
 
@@ -211,15 +215,17 @@ def constant_rate(times_s: np.ndarray, fps: float) -> np.ndarray:
     if n < 2:
         return np.arange(n)
     step, start = np.polyfit(np.arange(n), times_s, 1)
-    even = np.abs(times_s - (start + step * np.arange(n))).max() <= 0.25 * step
-    if even and abs(step * fps - 1) <= 0.02:
+    even = np.abs(times_s - (start + step * np.arange(n))).max() <= CLOCK["even_share"] * step
+    if even and abs(step * fps - 1) <= CLOCK["rate_share"]:
         return np.arange(n)
     count = int((times_s[-1] - times_s[0]) * fps + 0.5) + 1
     if count > 20_000 and count > 100 * n:
         raise InputError(f"{n} frames span {times_s[-1] - times_s[0]:.0f} s: {count} grid points at {fps} fps")
     grid = times_s[0] + np.arange(count) / fps
     after = np.searchsorted(times_s, grid).clip(1, n - 1)
-    nearer_before = grid - times_s[after - 1] <= times_s[after] - grid + 1e-6  # a tie goes to the frame still on screen
+    nearer_before = (
+        grid - times_s[after - 1] <= times_s[after] - grid + CLOCK["tie_s"]
+    )  # a tie goes to the frame still on screen
     return after - nearer_before
 
 

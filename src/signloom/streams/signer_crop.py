@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from signloom.data.skeleton import INDEX, Joints
+from signloom.data.skeleton import INDEX, SURE, Joints
 from signloom.data.stream import ClipInfo, Stream, Timed
 from signloom.errors import InputError, MediaError
 from signloom.streams.frames import PRESET, H264Stream
@@ -20,7 +20,6 @@ from signloom.transforms.geometry import scaling, translation, warp_frames
 from signloom.transforms.pose_map import CHANNELS, pose_map_of_picture
 
 BACKGROUNDS = {"black": (0, 0, 0), "white": (255, 255, 255)}
-_SURE = 0.3  # shoulders that an estimator is less sure of count only where there are no others
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class SignerCrop:
         pair = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
         seen = joints.present_TJ[:, pair].all(1)
         if joints.confidence_TJ is not None:
-            sure = seen & (joints.confidence_TJ[:, pair] >= _SURE).all(1)
+            sure = seen & (joints.confidence_TJ[:, pair] >= SURE).all(1)
             seen = sure if sure.any() else seen
         return self.matrix_of_shoulders(joints.xy_TJC[seen, pair[0]], joints.xy_TJC[seen, pair[1]])
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from signloom.data.batch import Batch
     from signloom.data.corpus import ClipRef, Corpus
     from signloom.training.checkpoint import Checkpoint
+    from signloom.training.export import Exported
 
 
 class Recipe(Protocol):
@@ -167,8 +168,8 @@ class Task(Protocol):
     def evaluate(cls, predictor: Any, corpus: Any, split: str, **options: Any) -> Evaluation: ...
 
     @classmethod
-    def export(cls, checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
-        """Write the model for other runtimes, checked before it gets its name; returns what goes in and comes out."""
+    def export(cls, checkpoint: Checkpoint) -> Exported:
+        """The model for other runtimes: its network, state in and out, and all that is done around it."""
         ...
 
 

@@ -25,6 +25,18 @@ RIGHT_SIDE = 0.85
 _APART = 1.5  # hands so many spreads from each other are two
 _FEW = 0.4
 _OWN = 2  # frames in which a hand was seen apart from the other, as its own side's, that prove that there is one
+RULES = {
+    "copy": COPY,
+    "astray_least": ASTRAY,
+    "doubtful": _DOUBTFUL,
+    "times": _TIMES,
+    "wrong_side": WRONG_SIDE,
+    "right_side": RIGHT_SIDE,
+    "apart_least": _APART,
+    "few_share": _FEW,
+    "own_frames": _OWN,
+}
+"""All of these by name, for other programs (:mod:`signloom.transforms.pose_described`)."""
 
 
 def ghost_hands(joints: Joints, right_TS: np.ndarray | None = None) -> np.ndarray:

@@ -120,8 +120,12 @@ class PoseAugment:
 def crop_time(pose_BTJC: Tensor, present_BTJ: Tensor, start: float, stop: float) -> tuple[Tensor, Tensor]:
     """The part of each clip from ``start`` to ``stop`` (shares of its length), stretched to as many frames."""
     b, t = pose_BTJC.shape[:2]
-    where = torch.linspace(start, stop, t, device=pose_BTJC.device) * (t - 1)
-    return _at(pose_BTJC, present_BTJ, where.expand(b, t))
+    return _at(pose_BTJC, present_BTJ, crop_instants(t, start, stop, pose_BTJC.device).expand(b, t))
+
+
+def crop_instants(n_frames: int, start: float, stop: float, device: Any = None) -> Tensor:
+    """The fractional frames that :func:`crop_time` looks at, (T,)."""
+    return torch.linspace(start, stop, n_frames, device=device) * (n_frames - 1)
 
 
 def _at(x: Tensor, here: Tensor, where_BT: Tensor) -> tuple[Tensor, Tensor]:

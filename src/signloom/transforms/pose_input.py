@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from signloom.data.reader import Reader
 
 HANDEDNESS = ("as-filmed", "dominant-right")
+RESTING_HEIGHT = 1.3
+"""How far below the shoulders resting hands hang, in shoulder widths; only above that they work."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ class PoseInput:
 def left_is_busier(xy_TJC: np.ndarray, present_TJ: np.ndarray) -> bool:
     """Whether the signer's left hand does more of the signing: it is raised higher and detected longer.
 
-    Height counts above a line 1.3 shoulder widths below the shoulders, about where resting hands hang; ties (neither
-    hand seen, say) are right.
+    Height counts above a line :data:`RESTING_HEIGHT` below the shoulders; ties (neither hand seen, say) are right.
     """
     work = []
     for side in ("left", "right"):
@@ -84,6 +85,6 @@ def left_is_busier(xy_TJC: np.ndarray, present_TJ: np.ndarray) -> bool:
         in_sight = present_TJ[:, root]
         place = np.where(in_sight[:, None], xy_TJC[:, root], xy_TJC[:, wrist])
         known = in_sight | present_TJ[:, wrist]
-        raised = np.where(known, np.clip(1.3 - place[:, 1], 0, None), 0)
+        raised = np.where(known, np.clip(RESTING_HEIGHT - place[:, 1], 0, None), 0)
         work.append(float(raised.mean() + in_sight.mean()))
     return work[0] > work[1]

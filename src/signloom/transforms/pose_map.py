@@ -43,6 +43,8 @@ _BODY_HUES_DEG = {
 _FINGER_HUES_DEG = {"thumb": 0, "index": 60, "middle": 150, "ring": 210, "little": 300}
 CHANNELS = ("face", *_BODY_HUES_DEG, *_FINGERS)
 """The channels of every pose map, ``HWL``: face outlines, body limbs, and the fingers of both hands together."""
+WIDTH_PARTS = (64, 85, 256)
+"""A line of the body, of a finger and of the face is this part of the map's side wide, at least 1 px."""
 FINGER_ROWS = slice(CHANNELS.index("thumb"), None)
 # In a stick figure body limbs are drawn at full brightness, fingers darker; between these they blend.
 _DIM, _BRIGHT = 190.0, 230.0
@@ -116,10 +118,10 @@ def draw_pose_map(
     xy, sure = joints.xy_TJC[t].astype(np.float64), joints.present_TJ[t].astype(np.float64)
     if joints.confidence_TJ is not None:
         sure *= np.clip(joints.confidence_TJ[t], 0, 1)
-    ends_N2, limb_N, share_N = _lines()
+    ends_N2, limb_N, share_N = map_lines()
     ends_N2C = np.concatenate([xy, xy[_SIDES].mean(1)])[ends_N2]
     value_N = np.append(sure, sure[_SIDES].min(1))[ends_N2].min(1) * share_N
-    body_px, finger_px, face_px = (max(1, round(size_px / part)) for part in (64, 85, 256))
+    body_px, finger_px, face_px = (max(1, round(size_px / part)) for part in WIDTH_PARTS)
     width_N = np.where(limb_N >= FINGER_ROWS.start, finger_px, body_px)
     if lines_N2C is not None and len(lines_N2C):
         face_N2C, face_value_N = lines_N2C[..., :2], lines_N2C[..., 2].min(1).clip(max=1)
@@ -145,7 +147,7 @@ def draw_pose_map(
 
 
 @cache
-def _lines() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def map_lines() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The lines of body and fingers: both ends (N, 2), limbs (N,), and how bright they are of what could be, (N,).
 
     Ends are places among the joints, behind which come the middles of shoulders and hips.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from signloom.tasks.paint.export import example_inputs, export_generator
 from signloom.tasks.paint.recipes import PaintRecipe, paint, paint_512, paint_frames, pix2pix
 from signloom.tasks.paint.task import untrained
 from signloom.training.checkpoint import Checkpoint
-from signloom.training.onnx_file import open_session
+from signloom.training.export import write_export
+from signloom.training.formats.onnx import open_session
 from signloom.transforms.pose_map import pose_maps_of_pose
 
 
@@ -77,7 +78,8 @@ def _multiply_adds(model: Any) -> float:
 def _session(recipe: PaintRecipe, model: Any, scratch: Path) -> tuple[Any, dict[str, np.ndarray]]:
     """The exported generator, open on all cores, and values for all that it takes."""
     file = scratch / f"{recipe.name}.onnx"
-    export_generator(Checkpoint("paint", recipe.architecture, model, (), recipe.inputs, {}), file)
+    exported = export_generator(Checkpoint("paint", recipe.architecture, model, (), recipe.inputs, {}))
+    write_export(replace(exported, sample=()), "onnx", file)
     session = open_session(file, threads=default_workers())
     values = example_inputs(model)
     return session, {i.name: values[i.name] for i in session.get_inputs()}

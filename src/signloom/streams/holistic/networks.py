@@ -130,6 +130,14 @@ HOLISTIC = ("body_detection", "body", "hand_recrop", "hand", "face_detection", "
 """Those that the stream pose needs."""
 
 
+def describe_networks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Of each network its ``file`` name, ``sha256`` and ``bytes``, as JSON."""
+    return {
+        name: {"file": NETWORKS[name].file_name, "sha256": NETWORKS[name].sha256, "bytes": NETWORKS[name].size}
+        for name in names
+    }
+
+
 def models_hash(names: Iterable[str] = HOLISTIC) -> str:
     """An identity of networks, for fingerprints: the same wherever the files are, and without them."""
     digest = hashlib.sha256()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from signloom.data.batch import Batch
+    from signloom.training.export import Exported
 
 PLATES = ("background", "template")
 """Parameters that hold a picture of each signer: begun nearly right, they learn at a tenth of the rate."""
@@ -158,10 +159,10 @@ class Paint:
         return evaluate_run(predictor, corpus, split, **options)
 
     @classmethod
-    def export(cls, checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
+    def export(cls, checkpoint: Checkpoint) -> Exported:
         from signloom.tasks.paint.export import export_generator
 
-        return export_generator(checkpoint, file)
+        return export_generator(checkpoint)
 
 
 def untrained(recipe: PaintRecipe, **more: Any) -> Any:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from signloom.data.batch import Batch
+    from signloom.training.export import Exported
 
 
 TAUGHT = ("distil", "generate")
@@ -275,10 +276,10 @@ class Recognise:
         return evaluate_run(predictor, corpus, split, **options)
 
     @classmethod
-    def export(cls, checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
+    def export(cls, checkpoint: Checkpoint) -> Exported:
         from signloom.tasks.recognise.export import export_recogniser
 
-        return export_recogniser(checkpoint, file)
+        return export_recogniser(checkpoint)
 
 
 def _with_open_set(checkpoint: Checkpoint, data: RecogniseData, logits_NK: Any, device: str) -> Checkpoint:
