@@ -61,7 +61,14 @@ def matched(real: Sequence[Stretch], found: Sequence[Stretch], least: float = 0.
     >>> matched([(0.0, 1.0), (2.0, 3.0)], [(0.1, 1.0), (1.0, 1.9)])
     [(0, 0)]
     """
-    pairs = [(overlap(r, f), i, j) for i, r in enumerate(real) for j, f in enumerate(found)]
+    pairs, j = [], 0
+    for i, r in enumerate(real):
+        while j < len(found) and found[j][1] <= r[0]:
+            j += 1
+        k = j
+        while k < len(found) and found[k][0] < r[1]:
+            pairs.append((overlap(r, found[k]), i, k))
+            k += 1
     taken: tuple[set[int], set[int]] = set(), set()
     chosen = []
     for share, i, j in sorted(pairs, key=lambda p: (-p[0], p[1:])):

@@ -23,6 +23,8 @@ from signloom.transforms.motion_input import N_JOINTS, MotionInput
 
 MOST_CLIPS = 4000
 """So many clips of a corpus are held in memory at most, spread over all of it."""
+LEAST_STEPS = 100
+"""An epoch has so many steps at least."""
 IGNORED = -100
 """The target of frames of which nothing is known."""
 MEASURED_MIXES: Mapping[str, Mix] = {
@@ -134,7 +136,8 @@ class SegmentData:
         return 1
 
     def steps_per_epoch(self) -> int:
-        return max(1, self.n_train // self.recipe.schedule.batch_size)
+        """Footage is never the same again; an epoch is as often as validation footage is worth looking at."""
+        return max(LEAST_STEPS, self.n_train // self.recipe.schedule.batch_size)
 
     def batch(self, seed: int, step: int, rank: int = 0, n_processes: int = 1) -> tuple[Batch, float]:
         """Sequences that follow from ``seed``, ``step`` and their place in the batch alone."""

@@ -64,7 +64,7 @@ def segment() -> SegmentRecipe:
     return SegmentRecipe(
         name="segment",
         schedule=Schedule(
-            steps=700,
+            steps=300,
             min_steps=0,
             steps_per_class=0,
             batch_size=16,
