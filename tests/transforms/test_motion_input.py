@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signloom.data.skeleton import INDEX, JOINTS, PARTS
@@ -27,6 +27,7 @@ def moving(seed, n=40, fps=25.0):
     return times, xy, present
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 39), max_size=5))
 def test_frames_one_by_one_or_in_pieces_are_seen_as_all_at_once(seed, cuts):
     times, xy, present = moving(seed)

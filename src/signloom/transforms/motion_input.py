@@ -31,7 +31,7 @@ class Carried:
     """What is known of the frames before: of one sequence, as the next frame of it is to be seen."""
 
     time_s: float | None = None
-    centre_C: np.ndarray | None = None
+    centre_C: list[float] | None = None
     unit: float = 0.0
     known_s: np.ndarray = field(default_factory=lambda: np.full(2, -np.inf))
     place_SC: np.ndarray = field(default_factory=lambda: np.zeros((2, 2), np.float32))
@@ -132,17 +132,18 @@ def _in_body_units(
     left_TC, right_TC = (xy_TJC[:, j].astype(np.float64) for j in _SHOULDERS)
     middle_TC = (left_TC + right_TC) / 2
     width_T = np.sqrt(((left_TC - right_TC) ** 2).sum(-1))
-    centre_TC, unit_T, standing_T = np.zeros((len(step_T), 2)), np.ones(len(step_T)), np.zeros(len(step_T), bool)
+    followed = []
     centre, unit = carried.centre_C, carried.unit
-    for t, (seen, step) in enumerate(zip(seen_T, step_T)):
-        if seen and width_T[t] > 1e-6:
+    for seen, step, width, middle in zip(seen_T.tolist(), step_T.tolist(), width_T.tolist(), middle_TC.tolist()):
+        if seen and width > 1e-6:
             if centre is None:
-                centre, unit = middle_TC[t], float(width_T[t])
-            centre = centre + (middle_TC[t] - centre) * (1 - math.exp(-step / _CENTRE_S))
-            slow = _WIDER_S if width_T[t] > unit else _NARROWER_S
-            unit += (float(width_T[t]) - unit) * (1 - math.exp(-step / slow))
-        if centre is not None:
-            centre_TC[t], unit_T[t], standing_T[t] = centre, unit, True
+                centre, unit = middle, width
+            share = 1 - math.exp(-step / _CENTRE_S)
+            centre = [c + (m - c) * share for c, m in zip(centre, middle)]
+            unit += (width - unit) * (1 - math.exp(-step / (_WIDER_S if width > unit else _NARROWER_S)))
+        followed.append((*centre, unit, True) if centre is not None else (0.0, 0.0, 1.0, False))
+    centre_TC, unit_T = np.array([row[:2] for row in followed]), np.array([row[2] for row in followed])
+    standing_T = np.array([row[3] for row in followed])
     carried.centre_C, carried.unit = centre, unit
     units_TJC = (xy_TJC - centre_TC[:, None]) / unit_T[:, None, None]
     return np.where(present_TJ[:, :N_JOINTS, None], np.clip(units_TJC, -4, 4), 0).astype(np.float32), standing_T
