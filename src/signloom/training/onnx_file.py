@@ -42,6 +42,7 @@ def write_onnx(
     names = list(examples[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # about torch's own parts
+        warnings.filterwarnings("ignore", "The tensor attributes .* were assigned during export", UserWarning)  # GRUs
         program = torch.onnx.export(
             module,
             tuple(torch.from_numpy(examples[0][n]) for n in names),
