@@ -20,7 +20,7 @@ def annotated(tmp_path, monkeypatch, capsys):
             add(np.zeros((32, 32, 3), np.uint8))
     runs = []
 
-    def found(predictor, video):
+    def found(predictor, video, segmenter=None):
         runs.append(predictor)
         return [Annotation(0, 300, predictor, SIGNS_TIER, 0.9, None)]
 

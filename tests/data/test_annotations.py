@@ -50,8 +50,9 @@ def test_an_eaf_has_what_the_schema_asks_for_in_its_order(tmp_path):
     ids = [e.get("ANNOTATION_ID") for e in root.iter("ALIGNABLE_ANNOTATION")]
     assert len(set(ids)) == len(ids) == 3
     assert {t.get("LINGUISTIC_TYPE_REF") for t in root.iter("TIER")} == {root[-1].get("LINGUISTIC_TYPE_ID")}
-    refs = {e.get(f"TIME_SLOT_REF{k}") for e in root.iter("ALIGNABLE_ANNOTATION") for k in (1, 2)}
-    assert refs <= {s.get("TIME_SLOT_ID") for s in root.iter("TIME_SLOT")}
+    refs = [e.get(f"TIME_SLOT_REF{k}") for e in root.iter("ALIGNABLE_ANNOTATION") for k in (1, 2)]
+    assert sorted(refs) == sorted(s.get("TIME_SLOT_ID") for s in root.iter("TIME_SLOT"))
+    assert len(set(refs)) == len(refs) == 6  # none shares its ends with another
 
 
 def test_webvtt(tmp_path):
@@ -105,6 +106,9 @@ def test_corrections_come_back_as_a_corpus(tmp_path):
     assert [r.label for r in read_source(tmp_path, "elan", tier="other")] == ["x"]
     with pytest.raises(InputError, match="has no tier 'none'"):
         read_source(tmp_path, "elan", tier="none")
+    (whole,) = read_source(tmp_path, "elan", recordings="yes")
+    assert (whole.label, whole.timed, whole.source) == (None, False, "rec")
+    assert whole.extra["signs"] == [[0.0, 1.001, "HOUSE"], [1.001, 3661.999, SIGNS[1].label]]
     (tmp_path / "rec.mp4").unlink()
     with pytest.raises(InputError, match="its recording is not found"):
         read_source(tmp_path, "elan")

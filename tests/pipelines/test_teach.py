@@ -226,3 +226,18 @@ def test_info_tells_of_it(taught, label, signloom):
     assert code == 0
     assert f"{label} 3" in out
     assert "told, by" in out
+
+
+def test_a_grown_corpus_teaches_by_what_was_filmed_alone(model, corpus, label, signers, signloom, tmp_path):
+    own = read_manifest(corpus).where(lambda r: r.label == label and r.signer == signers[0])
+    copies = [
+        replace(r, id=f"{r.id}_copy{k}", parent=r.id, content=f"{k:032}", extra={**r.extra, "augmented": {"copy": k}})
+        for r in own
+        for k in (1, 2)
+    ]
+    copies += [replace(copies[0], id=f"lonely{k}", parent="not here", content=f"9{k:031}") for k in (1, 2)]
+    write_manifest(replace(own, records=(*own, *copies)), tmp_path / "grown")
+    words = ("teach", model, tmp_path / "grown", "--label", label, "--out", tmp_path / "wiser", "--json")
+    code, out, err = signloom(*words)
+    assert code == 0, err
+    assert json.loads(out)["taught"] == {label: len(own) + 1}

@@ -11,13 +11,22 @@ from signloom.apps.live import Event
 from signloom.apps.run import run
 from signloom.data.annotations import SIGNS_TIER, Annotation, write_annotations
 from signloom.media.camera import FilmedFile
+from signloom.tasks.segment.predict import Segmenter
 
 UNKNOWN_TIER = "none of these"
 """The tier of stretches that are no sign of the recogniser's; each holds the nearest, with a question mark."""
 
 
-def annotate(predictor: Any, video: Path, on_event: Callable[[Event], None] = lambda event: None) -> list[Annotation]:
-    """The signs in ``video`` with their times, in order. Raises MediaError for a file that cannot be read."""
+def annotate(
+    predictor: Any,
+    video: Path,
+    on_event: Callable[[Event], None] = lambda event: None,
+    segmenter: Segmenter | None = None,
+) -> list[Annotation]:
+    """The signs in ``video`` with their times, in order; found by ``segmenter``, without one by a rule.
+
+    Raises MediaError for a file that cannot be read.
+    """
     found: list[Annotation] = []
 
     def tell(event: Event) -> None:
@@ -27,7 +36,7 @@ def annotate(predictor: Any, video: Path, on_event: Callable[[Event], None] = la
 
     source = FilmedFile(video, as_filmed=False)
     try:
-        run(Continuous(predictor), source, tell)
+        run(Continuous(predictor, learnt=segmenter), source, tell)
     finally:
         source.close()
     return found

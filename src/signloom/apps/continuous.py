@@ -10,31 +10,87 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from signloom.apps.live import QUIT, STOP, Event, State
-from signloom.data.stream import ClipInfo
-from signloom.errors import MediaError
+from signloom.data.skeleton import Joints
+from signloom.data.stream import ClipInfo, fingerprint_diff
+from signloom.errors import InputError, MediaError
 from signloom.streams.pose import PoseStream
 from signloom.streams.runner import Runner
+from signloom.tasks import load_predictor
+from signloom.tasks.segment.predict import Segmenter, SignFinder
 from signloom.transforms.motion_segments import MotionSegmenter, Span
 
 AROUND_S = 0.15
 """So much before and after a stretch is shown to the recogniser as well."""
+BY_RULE = (
+    "signs are parted where hands come to rest, by a rule; a segmenter also parts those that run into each other: "
+    "signloom train CORPUS --recipe segment --out SEG, then --segmenter SEG"
+)
+
+
+class Finder(Protocol):
+    """What finds stretches of signing, frame by frame."""
+
+    @property
+    def start_s(self) -> float | None:
+        """When the stretch began that goes on; None outside."""
+        ...
+
+    def push(self, time_s: float, joints: Joints) -> Span | None: ...
+    def close(self) -> Span | None: ...
+    def reset(self) -> None: ...
+
+
+def load_segmenter(folder: Path) -> Segmenter:
+    """The segmenter that a run folder holds. Raises InputError for another kind of model, and as load_predictor."""
+    segmenter = load_predictor(folder)
+    if not isinstance(segmenter, Segmenter):
+        raise InputError(
+            f"--segmenter '{folder}' finds no signs in footage; give a run of `signloom train … --recipe segment`"
+        )
+    return segmenter
+
+
+def pose_stream_of(predictor: Any, segmenter: Segmenter | None = None) -> PoseStream:
+    """How points are found for both, once. Raises InputError where they were trained on points found otherwise."""
+    own = dict(predictor.streams).get("pose")
+    stream = own if isinstance(own, PoseStream) and own.requires else None
+    if segmenter is None:
+        return stream or PoseStream()
+    wanted = segmenter.streams["pose"]
+    assert isinstance(wanted, PoseStream)
+    if not wanted.requires:
+        raise InputError(
+            "the segmenter learnt from poses that were imported, which are not made of video; train one on "
+            "a corpus that `signloom prepare` made of video"
+        )
+    if stream is None:
+        return wanted
+    if differences := fingerprint_diff(wanted.fingerprint(), stream.fingerprint()):
+        raise InputError(
+            f"the segmenter was trained on another 'pose' than the recogniser: {'; '.join(differences)}. Train both on "
+            "one corpus"
+        )
+    return stream
 
 
 @dataclass
 class Continuous:
-    """Frames go in, an answer for each sign comes out when its hands have come to rest (``segmenter.end_s`` later).
+    """Frames go in, an answer for each sign comes out when ``finder`` has found its end.
 
-    What is none of the recogniser's signs is an event of kind ``none``. ``keep`` gives a stretch's frames with its
-    answer. ``clock`` gives seconds, for latencies alone.
+    ``learnt`` is a segmenter that was trained; without one, and without a ``finder``, signs are parted by a rule. What
+    is none of the recogniser's signs is an event of kind ``none``. ``keep`` gives a stretch's frames with its answer.
+    ``clock`` gives seconds, for latencies alone. Raises InputError for a segmenter of other points.
     """
 
     predictor: Any
-    segmenter: MotionSegmenter = field(default_factory=MotionSegmenter)
+    finder: Finder | None = None
+    learnt: Segmenter | None = None
     keep: bool = False
     clock: Callable[[], float] = time.perf_counter
     state: State = State.WAIT
@@ -46,8 +102,9 @@ class Continuous:
     _recent: deque[tuple[float, np.ndarray | None, np.ndarray]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        own = dict(self.predictor.streams).get("pose")
-        self._stream: PoseStream = own if isinstance(own, PoseStream) and own.requires else PoseStream()
+        self._stream = pose_stream_of(self.predictor, self.learnt)
+        by_default: Finder = MotionSegmenter() if self.learnt is None else SignFinder(self.learnt)
+        self.segmenter: Finder = self.finder or by_default
         self._ready = self.predictor.needs == ("pose",)
 
     def press(self, key: str) -> list[Event]:

@@ -59,8 +59,8 @@ class Event:
 
 
 def check_names_video(predictor: Any, where: object) -> None:
-    """Raises InputError where ``predictor``, the model at ``where``, names no signs in video: a generator, and one of
-    sensors, or of poses that were imported, which are not made of video."""
+    """Raises InputError where ``predictor``, the model at ``where``, names no signs in video: a generator, a
+    segmenter, and one of sensors, or of poses that were imported, which are not made of video."""
     if not hasattr(predictor, "labels") or "video" not in _pushed(predictor):
         raise InputError(
             f"'{where}' names no signs in video (it needs {', '.join(predictor.needs)}); give a run of a recogniser of "

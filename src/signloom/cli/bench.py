@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.description = (
         "Measure speed and memory on this machine: start-up, preparation of poses, frames and flow, decoding, "
-        "training, use and painting, each several times, beside what one would do without signloom. Takes minutes; "
-        "leave the machine alone meanwhile."
+        "training, use, live and painting, each several times, beside what one would do without signloom. Takes "
+        "minutes; leave the machine alone meanwhile."
     )
     parser.epilog = """examples:
   signloom bench                                  on clips it makes itself, in a temporary folder

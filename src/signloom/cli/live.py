@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom live runs/a                                    the first camera, in a window
   signloom live --camera help                             which cameras there are
   signloom live runs/a --continuous --mirror              signs one after the other, without a key
+  signloom live runs/a --continuous --segmenter runs/seg  where signs begin and end found by a model of its own
   signloom live runs/a --no-window                        JSON lines; Enter begins, q and Enter stops
   signloom live runs/a --file clip.mp4 --no-window --auto --countdown-s 0     a file as if it were filmed now
   signloom live runs/a --record corpus/ --label HOUSE --signer anna           keep what was recorded, to train on
@@ -44,6 +45,12 @@ one that says that it was none of the signs."""
     source.add_argument("--file", type=Path, help="a video file instead of a camera")
     parser.add_argument(
         "--continuous", action="store_true", help="find the signs without being told when they are made"
+    )
+    parser.add_argument(
+        "--segmenter",
+        type=Path,
+        metavar="RUN",
+        help="with --continuous: a run of recipe segment, which finds where signs begin and end (default: a rule)",
     )
     parser.add_argument("--auto", action="store_true", help="begin by itself, again and again")
     parser.add_argument("--countdown-s", type=between(0, 60), default=3.0, help="seconds to get ready (default: 3)")
@@ -77,14 +84,19 @@ def run(args: argparse.Namespace) -> int:
     from signloom.runtime.machine import check_out
     from signloom.runtime.quiet import native_messages_dropped
     from signloom.tasks import load_predictor
+    from signloom.tasks.recognise.open_set import NOT_TOLD
 
     if args.model is None:
         raise InputError("live needs a model: signloom live runs/a")
     if not args.record and (args.label or args.signer or args.consent):
         raise InputError("--label, --signer and --consent say what is kept; give --record FOLDER as well")
+    if args.segmenter and not args.continuous:
+        raise InputError("--segmenter finds signs in --continuous; give that as well")
     check_out(args.record, folder=True)
     predictor = load_predictor(args.model)
     check_names_video(predictor, args.model)
+    if not getattr(predictor, "tells_unknown", True):
+        say(f"note: {NOT_TOLD}", file=sys.stderr)
     keeper = Keeper(args.record, args.label, args.signer, consent=args.consent) if args.record else None
     source: Any = FilmedFile(args.file, as_filmed=not args.no_window) if args.file else Webcam(args.camera)
     try:
@@ -111,9 +123,12 @@ def _machine(args: argparse.Namespace, predictor: Any, keep: bool) -> Any:
     from signloom.apps.live import Live
 
     if args.continuous:
-        from signloom.apps.continuous import Continuous
+        from signloom.apps.continuous import BY_RULE, Continuous, load_segmenter
 
-        return Continuous(predictor, keep=keep)
+        if args.segmenter is None:
+            say(f"note: {BY_RULE}", file=sys.stderr)
+        learnt = load_segmenter(args.segmenter) if args.segmenter else None
+        return Continuous(predictor, learnt=learnt, keep=keep)
     return Live(predictor, countdown_s=args.countdown_s, record_s=args.record_s, auto=args.auto, keep=keep)
 
 

@@ -33,7 +33,7 @@ VERBS = {
     "withdraw": "a signer takes consent back: list and remove all that derives from them, name the models",
     "split": "divide a corpus into train, val and test by signer, source or at random; refuse leaks",
     "shard": "write a prepared corpus as large tar files, to train on very many clips",
-    "train": "train a recogniser, or a generator that paints a signer, on a prepared corpus",
+    "train": "train a recogniser, a segmenter, or a generator that paints a signer, on a prepared corpus",
     "evaluate": "measure a run on a split, with intervals and an HTML report; compare or fuse several",
     "crossval": "leave-one-signer-out or k-fold: train and measure once per fold and seed",
     "ablate": "which way of growing a corpus helps: arms on the same folds and seeds, with intervals",

@@ -14,10 +14,6 @@ from signloom.runtime.text import json_line, plain
 
 BLOCK = 16
 """So many files a process are answered before the answers are written."""
-NOT_TOLD = (
-    "this model cannot tell that a clip is none of its signs: it was trained without ten validation clips that it "
-    "recognises, or by an earlier signloom. Every clip gets one of its labels; train it again for an unknown score"
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.sources.listing import collect_files
     from signloom.sources.sensors import sensor_options
     from signloom.tasks import load_predictor
+    from signloom.tasks.recognise.open_set import NOT_TOLD
 
     if args.out is not None:
         if args.json:
@@ -78,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
         raise InputError(
-            f"'{args.run}' is a generator, which names no signs. Use: signloom generate {args.run} …; or give a run "
-            "of a recogniser"
+            f"'{args.run}' names no signs; give a run of a recogniser. Use a generator with: signloom generate "
+            f"{args.run} …; a segmenter with: signloom annotate MODEL … --segmenter {args.run}"
         )
     if not getattr(predictor, "tells_unknown", False):
         say(f"note: {NOT_TOLD}", file=sys.stderr)

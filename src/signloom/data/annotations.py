@@ -134,16 +134,17 @@ def _eaf(annotations: Sequence[Annotation], media_file: Path | None, file: Path,
     last = ElementTree.SubElement(header, "PROPERTY", {"NAME": "lastUsedAnnotationId"})
     last.text = str(len(annotations))
     order = ElementTree.SubElement(document, "TIME_ORDER")
-    ends = sorted({ms for a in annotations for ms in (a.start_ms, a.end_ms)})
-    slot = {ms: f"ts{k}" for k, ms in enumerate(ends, start=1)}
-    for ms in ends:
-        ElementTree.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot[ms], "TIME_VALUE": str(ms)})
+    # Two of its own for each annotation, as ELAN makes them: moving one must not move its neighbour.
+    ends = sorted((ms, end, k) for k, a in enumerate(annotations) for end, ms in enumerate((a.start_ms, a.end_ms)))
+    slot = {(k, end): f"ts{n}" for n, (_, end, k) in enumerate(ends, start=1)}
+    for ms, end, k in ends:
+        ElementTree.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot[k, end], "TIME_VALUE": str(ms)})
     number = 0
     for name in dict.fromkeys([SIGNS_TIER, *(a.tier for a in annotations)]):
         tier = ElementTree.SubElement(document, "TIER", {"LINGUISTIC_TYPE_REF": "sign", "TIER_ID": _xml(name)})
-        for a in (a for a in annotations if a.tier == name):
+        for k, a in ((k, a) for k, a in enumerate(annotations) if a.tier == name):
             number += 1
-            where = {"TIME_SLOT_REF1": slot[a.start_ms], "TIME_SLOT_REF2": slot[a.end_ms]}
+            where = {"TIME_SLOT_REF1": slot[k, 0], "TIME_SLOT_REF2": slot[k, 1]}
             held = ElementTree.SubElement(tier, "ANNOTATION")
             held = ElementTree.SubElement(held, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{number}", **where})
             ElementTree.SubElement(held, "ANNOTATION_VALUE").text = _xml(a.label)

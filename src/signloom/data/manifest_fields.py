@@ -111,6 +111,13 @@ def _maybe(check: Check) -> Check:
     return checked
 
 
+def _timed_signs(value: Any) -> None:
+    rows = value if isinstance(value, (list, tuple)) else (None,)
+    for row in rows:
+        fine = isinstance(row, (list, tuple)) and len(row) == 3 and all(map(_is_number, row[:2]))
+        _expect(fine and 0 <= row[0] < row[1] and isinstance(row[2], str), "a list of [start_s, end_s, label]")
+
+
 def _extra(value: Any) -> None:
     _mapping(value)
     for name, check in _OF_EXTRA.items():
@@ -149,6 +156,7 @@ _OF_EXTRA: Mapping[str, Check] = {
     "seen": _shares,
     "crop": _matrix,
     "crop_outside": _number,
+    "signs": _timed_signs,
     "source_frames": _whole_range,
     "imu": _sensor,
 }

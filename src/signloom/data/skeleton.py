@@ -432,17 +432,22 @@ def body_frame(joints: Joints) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample(xy_TJC: np.ndarray, present_TJ: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Stretch or shrink to ``n_frames`` by linear interpolation in time.
-
-    Between two frames of which one lacks a joint, the nearer one decides; a joint is never blended with an absence.
-    """
+    """Stretch or shrink to ``n_frames`` by linear interpolation in time, as :func:`interpolated` does."""
     n_old = len(xy_TJC)
     if n_old == n_frames:
         return xy_TJC, present_TJ
     where = np.linspace(0, n_old - 1, n_frames) if n_frames > 1 else np.array([(n_old - 1) / 2])
-    before = np.floor(where).astype(int)
-    after = np.minimum(before + 1, n_old - 1)
-    share = (where - before).astype(np.float32)[:, None]
+    return interpolated(xy_TJC, present_TJ, where)
+
+
+def interpolated(xy_TJC: np.ndarray, present_TJ: np.ndarray, where_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (N, J, 2) float32 and which are present (N, J) at fractional frames ``where_N`` from 0 to T - 1.
+
+    Between two frames of which one lacks a joint, the nearer one decides; a joint is never blended with an absence.
+    """
+    before = np.floor(where_N).astype(int)
+    after = np.minimum(before + 1, len(xy_TJC) - 1)
+    share = (where_N - before).astype(np.float32)[:, None]
     nearer = np.where((share < 0.5), present_TJ[before], present_TJ[after])
     both = present_TJ[before] & present_TJ[after]
     blended = xy_TJC[before] * (1 - share[..., None]) + xy_TJC[after] * share[..., None]

@@ -19,6 +19,7 @@ ARCHITECTURES = {
     "light3d": ("signloom.models.light3d", "Light3D", "Light3DConfig"),
     "pix2pix": ("signloom.models.pix2pix", "Pix2Pix", "Pix2PixConfig"),
     "pose_transformer": ("signloom.models.pose_transformer", "PoseTransformer", "PoseTransformerConfig"),
+    "segment_net": ("signloom.models.segment_net", "SegmentNet", "SegmentNetConfig"),
     "sensor_net": ("signloom.models.sensor_net", "SensorNet", "SensorNetConfig"),
     "skeleton_net": ("signloom.models.skeleton_net", "SkeletonNet", "SkeletonNetConfig"),
     "upscaled": ("signloom.models.upscaled", "Upscaled", "UpscaledConfig"),

@@ -137,7 +137,6 @@ def _about_run(folder: Path) -> dict[str, Any]:
     task = task_of_run(folder)
     corpus, split = config["corpus"], config["split"]
     finished = read_json(folder / RUN_FILE) if (folder / RUN_FILE).exists() else {}
-    use = "generate" if task == "paint" else "predict"
     about = {
         "kind": "run" if finished else "unfinished run" if (folder / STATE_FILE).exists() else "checkpoint",
         "folder": str(folder),
@@ -162,8 +161,15 @@ def _about_run(folder: Path) -> dict[str, Any]:
     unfinished = about["kind"] == "unfinished run"
     return {
         **about,
-        "next": "give its `signloom train` command again to finish it" if unfinished else f"signloom {use} {folder} …",
+        "next": "give its `signloom train` command again to finish it" if unfinished else _use(task, folder),
     }
+
+
+def _use(task: str | None, folder: Path) -> str:
+    """What a run is for."""
+    if task == "segment":
+        return f"signloom annotate MODEL … --segmenter {folder}"
+    return f"signloom {'generate' if task == 'paint' else 'predict'} {folder} …"
 
 
 def _tells_unknown(config: Mapping[str, Any]) -> str:
@@ -181,6 +187,8 @@ def _measured(folder: Path) -> dict[str, Any] | None:
             on = file.stem.removeprefix("evaluation-")
             if "metrics" in results:
                 found[on] = {"top1": results["metrics"]["top1"], "n_clips": results["metrics"].get("n_clips")}
+            elif results.get("kind") == "segments":
+                found[on] = {name: row["learnt"]["f1"] for name, row in results["figures"].items()}
             elif "figures" in results:
                 full = results["figures"].get("painted", {}).get("full", {})
                 found[on] = {k: full[k] for k in ("psnr", "ssim") if k in full}

@@ -9,6 +9,7 @@ from typing import Any
 
 from signloom.data.consent import for_use
 from signloom.data.corpus import clips_of
+from signloom.data.leaks import root_parents
 from signloom.data.manifest import FILE_NAME, Manifest, manifest_of_files, read_manifest
 from signloom.data.splits import read_split, write_split
 from signloom.errors import InputError
@@ -43,10 +44,11 @@ def teach_files(
 ) -> Taught:
     """Write to ``out`` the recogniser of ``model`` that knows ``label`` as well, from raw files or a corpus folder.
 
-    Of a corpus, the clips with that label are taken. ``signer`` is who signs in raw files, where that is known.
-    ``cache`` receives their prepared streams; ``pool`` goes to :func:`prepare_corpus`. Raises InputError where ``out``
-    holds something already, or no clip can be read, CheckpointError for streams that were made otherwise than in
-    training, and as :func:`signloom.tasks.recognise.teach.taught`.
+    Of a corpus, the clips with that label are taken, and none that was made of another of them. ``signer`` is who
+    signs in raw files, where that is known. ``cache`` receives their prepared streams; ``pool`` goes to
+    :func:`prepare_corpus`. Raises InputError where ``out`` holds something already, or no clip can be read,
+    CheckpointError for streams that were made otherwise than in training, and as
+    :func:`signloom.tasks.recognise.teach.taught`.
     """
     _refuse_occupied(out, model)
     recogniser = _recogniser(model)
@@ -71,7 +73,7 @@ def forget(model: Path, label: str, out: Path) -> Checkpoint:
 def _recogniser(model: Path) -> Any:
     predictor = load_predictor(model)
     if not hasattr(predictor, "labels"):
-        raise InputError(f"'{model}' is a generator, which names no signs; give a run of a recogniser")
+        raise InputError(f"'{model}' names no signs, and so is taught none; give a run of a recogniser")
     return predictor
 
 
@@ -100,13 +102,24 @@ def _clips(
             raise InputError(f"corpus '{corpora[0]}' has no clip of '{label}'; it has {', '.join(corpus.labels)}")
         if not (allowed := for_use(chosen, "training")).records:
             raise InputError(f"corpus '{corpora[0]}': nobody who signs '{label}' lets models learn from it")
-        return allowed, ()
+        return _one_of_each(allowed, corpus), ()
     paths = collect_files(clips, SENSOR_SUFFIXES if "imu" in recogniser.needs else frozenset({".mat"}))
     files = manifest_of_files(paths, tables_of(recogniser))
     prepared, outcomes = prepare_corpus(files, cache, preparation_of(checkpoint), **pool)
     manifest = as_trained(checkpoint, prepared)
     named = tuple(replace(record, label=label, signer=signer) for record in manifest)
     return replace(manifest, records=named), tuple(outcome for outcome in outcomes if not outcome.ok)
+
+
+def _one_of_each(chosen: Manifest, corpus: Manifest) -> Manifest:
+    """``chosen`` without clips that were made of another one among them, or of the same: they show it no second time,
+    and a sign is believed by how many clips of it there are."""
+    root = root_parents(corpus)
+    kept: dict[str, str] = {}
+    for record in sorted(chosen, key=lambda r: r.parent is not None):
+        kept.setdefault(root[record.id], record.id)
+    ids = set(kept.values())
+    return chosen.where(lambda r: r.id in ids)
 
 
 def _save(checkpoint: Checkpoint, model: Path, out: Path) -> None:

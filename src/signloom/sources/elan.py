@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from signloom.data.annotations import SIGNS_TIER, Annotation, read_eaf
 from signloom.data.manifest import Manifest, Record, clip_id
 from signloom.errors import InputError
-from signloom.sources.listing import VIDEO_SUFFIXES, list_media, unique_ids
+from signloom.sources.listing import VIDEO_SUFFIXES, as_bool, list_media, unique_ids
 
 
 def read_elan(
-    root: str | Path, *, tier: str | None = None, signer: str | None = None, licence: str | None = None
+    root: str | Path,
+    *,
+    tier: str | None = None,
+    signer: str | None = None,
+    licence: str | None = None,
+    recordings: bool | str = False,
 ) -> Manifest:
     """One record per annotation in the ``.eaf`` files below ``root``, or in that one file.
 
     ``tier`` is the tier of glosses: that called ``signs``, as ``annotate`` writes it, or the only one there is. The
     recording is the first media file that the ``.eaf`` names and that is there, else a video of its own name beside it.
-    Annotations without a text are left out. Raises InputError where a recording or the tier is not found.
+    Annotations without a text are left out. With ``recordings`` there is one record per recording instead, without a
+    label, whose ``extra["signs"]`` holds [start_s, end_s, label] of each annotation: what a segmenter learns from.
+    Raises InputError where a recording or the tier is not found.
     """
+    whole = as_bool(recordings, "recordings")
     root = Path(root)
     folder = root if root.is_dir() else root.parent
     names = list_media(root, {".eaf"}).files if root.is_dir() else [root.name]
@@ -31,9 +40,13 @@ def read_elan(
         video = _recording(file, media)
         chosen = _tier(annotations, tier, file)
         stem = PurePosixPath(name).with_suffix("").parts
+        signs: list[list[Any]] = []
         for number, a in enumerate((a for a in annotations if a.tier == chosen), start=1):
             if not a.label or a.end_ms <= a.start_ms:
                 empty += 1
+                continue
+            if whole:
+                signs.append([a.start_ms / 1000, a.end_ms / 1000, a.label])
                 continue
             records.append(
                 Record(
@@ -46,6 +59,13 @@ def read_elan(
                     end_s=a.end_ms / 1000,
                     licence=licence,
                 )
+            )
+        if signs:
+            streams = {"video": str(video.resolve())}
+            at = str(PurePosixPath(name).with_suffix(""))
+            extra = {"signs": signs}
+            records.append(
+                Record(clip_id(stem), None, signer, source=at, streams=streams, licence=licence, extra=extra)
             )
     if not records:
         raise InputError(f"no annotation with a text in the .eaf files of '{root}'")

@@ -46,7 +46,8 @@ class Checkpoint:
 
     ``open_set`` says when a clip is of none of the signs; empty where that was not found out. ``prototypes`` are the
     arrays of the space of features in which it is asked, ``taught`` the signs that were added there since training, by
-    label, with what is on record of them (:mod:`signloom.tasks.recognise.open_set`).
+    label, with what is on record of them (:mod:`signloom.tasks.recognise.open_set`). ``thresholds`` say from where on a
+    figure of the model's counts, of tasks that have such, by name.
     """
 
     task: str
@@ -63,6 +64,7 @@ class Checkpoint:
     open_set: Mapping[str, Any] = field(default_factory=dict)
     prototypes: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     taught: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     seen: Seen | None = field(default=None, repr=False, compare=False)
     folder: Path | None = field(default=None, repr=False, compare=False)
 
@@ -102,6 +104,7 @@ class Checkpoint:
             "open_set": dict(self.open_set),
             "prototypes": _hash_of(self.prototypes) if self.prototypes else None,
             "taught": {label: dict(about) for label, about in self.taught.items()},
+            **({"thresholds": dict(self.thresholds)} if self.thresholds else {}),
         }
 
     def check_stream(self, stream: str, fingerprint: Mapping[str, Any], where: str) -> None:
@@ -302,5 +305,6 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         open_set=config.get("open_set") or {},  # earlier checkpoints have none of these
         prototypes=_read_prototypes(path, config.get("prototypes")),
         taught=config.get("taught") or {},
+        thresholds=config.get("thresholds") or {},
         folder=path,
     )

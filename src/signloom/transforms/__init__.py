@@ -14,6 +14,7 @@ INPUTS = {
     "sensor": "signloom.transforms.sensor_input:SensorInput",
     "joined": "signloom.transforms.joined_input:JoinedInput",
     "pose_map": "signloom.transforms.generator_input:GeneratorInput",
+    "motion": "signloom.transforms.motion_input:MotionInput",
 }
 
 RENAMED = {"limbs_px": "pose_map_px", "limb_levels": "channel_levels"}

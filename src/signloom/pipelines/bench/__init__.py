@@ -23,6 +23,7 @@ GROUPS = {
     "pictures": "video:measure_pictures",
     "train": "poses:measure_training",
     "score": "poses:measure_scoring",
+    "live": "live:measure_live",
     "training": "networks:measure_video_training",
     "loading": "loading:measure_loading",
     "sensors": "sensors:measure_sensors",

@@ -36,6 +36,12 @@ MOST_CLIPS = 2000
 _MEDIAN_SCORE = 0.05
 
 
+NOT_TOLD = (
+    "this model cannot tell that a clip is none of its signs: it was trained without ten validation clips that it "
+    "recognises, or by an earlier signloom. Every clip gets one of its labels; train it again for an unknown score"
+)
+"""What is said of a model without an unknown score."""
+
 FIGURES = ("prototypes", "entropy")
 """What strangeness is measured by, best first."""
 

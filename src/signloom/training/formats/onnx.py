@@ -48,6 +48,7 @@ def graph_of(exported: Exported, precision: str = "fp32", calibration: Iterable[
     first = exported.examples[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # about torch's own parts
+        warnings.filterwarnings("ignore", "The tensor attributes .* were assigned during export", UserWarning)  # GRUs
         program = torch.onnx.export(
             exported.module,
             tuple(torch.from_numpy(value) for value in first.values()),
