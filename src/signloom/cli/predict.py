@@ -77,9 +77,11 @@ def run(args: argparse.Namespace) -> int:
         check_out(args.out, folder=False)
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
+        use = f"signloom generate {args.run} …"
+        if predictor.checkpoint.task == "swap":
+            use = f"signloom anonymise … --method swap --model {args.run}"
         raise InputError(
-            f"'{args.run}' is a generator, which names no signs. Use: signloom generate {args.run} …; or give a run "
-            "of a recogniser"
+            f"'{args.run}' is a generator, which names no signs. Use: {use}; or give a run of a recogniser"
         )
     if not getattr(predictor, "tells_unknown", False):
         say(f"note: {NOT_TOLD}", file=sys.stderr)

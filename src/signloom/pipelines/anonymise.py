@@ -144,6 +144,8 @@ def anonymise_corpus(
         raise InputError(f"'{manifest.root}' has no clip to anonymise, or nobody in it lets theirs be shown")
     if how.pictured:
         FaceBoxes()  # the error for networks that are missing comes before anything else
+    if how.swap is not None:
+        how.swap.painter()  # as that for a target without consent
     names = names_for(out, key)
     out.mkdir(parents=True, exist_ok=True)
     if key is None:

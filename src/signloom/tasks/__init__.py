@@ -14,6 +14,7 @@ TASKS = {
     # name in a checkpoint: "module:class"
     "recognise": "signloom.tasks.recognise.task:Recognise",
     "paint": "signloom.tasks.paint.task:Paint",
+    "swap": "signloom.tasks.swap.task:Swap",
 }
 
 
