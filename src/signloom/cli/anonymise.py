@@ -64,6 +64,11 @@ text stay. With a key the same command goes on, or gives the same bytes; without
     )
     parser.add_argument("--no-face", action="store_true", help="take the movement of face and head out of poses")
     parser.add_argument("--key", type=Path, metavar="FILE", help="keep who is who in this file, outside of --out")
+    parser.add_argument(
+        "--as-copies",
+        metavar="NAME",
+        help="names stay, and each clip is a copy of its original: to learn from beside it, not to share",
+    )
     parser.add_argument("--source", default="auto", help="how to read videos, as for `signloom prepare`")
     parser.add_argument("--pattern", help="where the names stand in videos' paths")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source")
@@ -103,7 +108,13 @@ def run(args: argparse.Namespace) -> int:
         say(f"note: a signer's name stands in label '{label}', and labels are kept", file=sys.stderr)
     began = time.monotonic()
     corpus, outcomes = anonymise_corpus(
-        manifest, args.out, how, key=args.key, workers=args.workers, timeout_s=args.timeout_s
+        manifest,
+        args.out,
+        how,
+        key=args.key,
+        copies=_copies(args.as_copies),
+        workers=args.workers,
+        timeout_s=args.timeout_s,
     )
     sheet = None if args.no_sheet else write_sheet(corpus, args.out)
     failed = [o for o in outcomes if not o.ok]
@@ -132,12 +143,24 @@ def run(args: argparse.Namespace) -> int:
         if left_out:
             again = f"; `signloom prepare {args.out}` makes streams of what is shown now"
             say(f"  left out: {', '.join(left_out)}{again if args.method != 'pose' else ''}")
-        say(f"  who is who: {args.key} (keep it)" if args.key else "  who is who was not kept (--key keeps it)")
+        if args.as_copies:
+            say("  names stay: copies to learn from, not to share")
+        else:
+            say(f"  who is who: {args.key} (keep it)" if args.key else "  who is who was not kept (--key keeps it)")
     for outcome in failed[:10]:
         say(f"  failed ({outcome.reason}): {outcome.message}", file=sys.stderr)
     if failed:
         say(f"{len(failed)} clips failed and are left out", file=sys.stderr)
     return 3 if failed else 0
+
+
+def _copies(name: str | None) -> str:
+    """Raises InputError for a name that could not stand in a clip's id."""
+    from signloom.errors import InputError
+
+    if name is not None and not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+        raise InputError(f"--as-copies '{name}': wanted letters and digits, e.g. df1")
+    return name or ""
 
 
 def _swap(args: argparse.Namespace) -> Any:

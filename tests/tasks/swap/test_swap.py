@@ -198,6 +198,18 @@ def test_a_copy_with_swapped_faces(run, faces, tmp_path, monkeypatch):
         assert one.read_bytes() == (tmp_path / "b" / "video" / one.name).read_bytes()
 
 
+def test_copies_to_learn_from_keep_their_names_and_say_what_they_were_made_of(run, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr("signloom.streams.anonymise.FaceBoxes", NoBoxes)
+    monkeypatch.setattr("signloom.pipelines.anonymise.FaceBoxes", NoBoxes)
+    assert shared(faces, run, tmp_path / "df1", "--as-copies", "df1") == 0
+    for copy, own in zip(read_manifest(tmp_path / "df1"), sorted(faces, key=lambda r: r.id)):
+        assert (copy.id, copy.parent, copy.signer, copy.label) == (f"{own.id}~df1", own.id, own.signer, own.label)
+        assert copy.augmented
+    assert not (tmp_path / "df1" / ".secret.json").exists()
+    assert shared(faces, run, tmp_path / "x", "--as-copies", "df1", "--key", tmp_path / "key") == 2
+    assert shared(faces, run, tmp_path / "x", "--as-copies", "../df1") == 2
+
+
 class NoBoxes:
     def find(self, frame):
         return []

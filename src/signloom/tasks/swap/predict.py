@@ -39,9 +39,11 @@ class FaceSwapper:
         self.checkpoint = checkpoint
         self.inputs: FaceInput = checkpoint.inputs
         self.size_px = self.inputs.size_px
-        self.target = target if target != NOBODY or NOBODY in self.inputs.identities else self.inputs.identities[0]
+        self.target = target
         self.consent = self.inputs.consent.get(target, "") or consent
-        self.shares = self.inputs.shares(target, consent)
+        # A model without the drawn face can be loaded and measured; it paints once a person is asked for.
+        without = target == NOBODY and NOBODY not in self.inputs.identities
+        self.shares = None if without else self.inputs.shares(target, consent)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = checkpoint.model.to(self.device, memory_format=torch.channels_last).eval()
 
@@ -69,6 +71,8 @@ class FaceSwapper:
         (B, S, S) from 0 to 1."""
         import torch
 
+        if self.shares is None:
+            self.inputs.shares(self.target)  # raises
         x = torch.from_numpy(np.ascontiguousarray(faces_BHWC)).to(self.device).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
             picture, seen = self.model.blended(x, torch.from_numpy(self.shares))
@@ -114,7 +118,9 @@ class SwapModel:
 
     def painter(self) -> FaceSwapper:
         """The swap itself, loaded once a process. Raises InputError for a target without consent."""
-        return _loaded(self.folder, self.target, self.consent)
+        swapper = _loaded(self.folder, self.target, self.consent)
+        swapper.inputs.shares(self.target, self.consent)
+        return swapper
 
     def about(self) -> SwapAbout:
         """What may be told of it: the model's hash and the target, and where a real one's consent is kept."""
