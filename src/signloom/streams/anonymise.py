@@ -75,6 +75,8 @@ class Anonymisation:
                 if self.swap is None
                 else f"a face swap goes with method 'swap', not '{self.method}'"
             )
+        if self.method == "swap" and self.hands == "cover":
+            raise InputError("hands: a face swap leaves them in front; use --hands front, or another method")
 
     @property
     def pictured(self) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from signloom import media
 from signloom.cli.main import main
 from signloom.data.corpus import SplitManifest, clips_of
+from signloom.data.holistic_points import CONTOUR_POINTS as FACE_POINTS
 from signloom.data.manifest import read_manifest, write_manifest
 from signloom.errors import InputError
 from signloom.tasks import load_predictor, recipe_named, task_of
@@ -215,6 +216,42 @@ class NoBoxes:
         return []
 
 
+def test_live_frames_are_swapped_and_covered_where_there_is_no_face(run, faces, load_module, monkeypatch):
+    from signloom.streams import face_swap
+
+    record = faces.records[0]
+    frames = [f for _, f in media.iter_frames(faces.root / record.streams["video"])]
+    pose = media.read_pose(faces.root / record.streams["pose"])
+    known = iter([*pose.body.data.filled(0)[:, 0], None])
+
+    class Finder:
+        def find(self, frame, time_s):
+            rows = np.zeros((545, 4), np.float32)
+            points = next(known)
+            if points is not None:
+                kept = [*range(33), *(33 + n for n in FACE_POINTS), *range(501, 543)]
+                rows[kept, :3], rows[kept, 3] = points, (points[:, :2] != 0).any(1)
+            return rows
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(face_swap.HolisticPose, "finder", lambda self: Finder())
+    monkeypatch.setattr(face_swap, "FaceBoxes", NoBoxes)
+    session = load_predictor(run).session(10.0)
+    made = [session.push(t / 10, {"video": frame})[0] for t, frame in enumerate([*frames, frames[-1]])]
+    session.close()
+    assert [m.about["head"] for m in made] == ["swapped"] * len(frames) + ["covered"]
+    for m, frame in zip(made, frames):
+        changed = (m.pictures[0] != frame).any(-1)
+        assert 0.02 < changed.mean() < 0.5
+    covered = made[-1].pictures[0]
+    middle = np.argwhere((covered != frames[-1]).any(-1)).mean(0).astype(int)
+    assert (covered[middle[0], middle[1]] == 128).all()
+    with pytest.raises(InputError, match="samples of 'video'"):
+        session.push(9.0, {"pose": None})
+
+
 def test_bad_words_are_refused_before_anything_is_written(run, faces, tmp_path, capsys):
     out = tmp_path / "out"
     assert shared(faces, run, out, "--target", "bob") == 2
@@ -226,6 +263,8 @@ def test_bad_words_are_refused_before_anything_is_written(run, faces, tmp_path, 
     assert main(["anonymise", str(faces.root), "--out", str(faces.root / "shared")]) == 2
     assert "inputs are never changed" in capsys.readouterr().err
     assert not out.exists()
+    assert shared(faces, run, out, "--hands", "cover") == 2
+    assert "leaves them in front" in capsys.readouterr().err
     assert main(["predict", str(run), str(faces.root)]) == 2
     assert "signloom anonymise" in capsys.readouterr().err
     assert train(faces.root, tmp_path / "x", "--consent", "ada") == 2

@@ -54,13 +54,16 @@ class Swap:
         return read_corpus(corpus, self.recipe)
 
     def build(self, data: SwapData) -> dict[str, Module]:
-        return {"model": _untrained(self.recipe, len(data.inputs.identities))}
+        model = _untrained(self.recipe, len(data.inputs.identities))
+        _begin_with_means(model, data)
+        return {"model": model}
 
     def parameter_groups(self, modules: Mapping[str, Module]) -> dict[str, list[dict[str, Any]]]:
         """Weight decay for kernels only."""
         s = self.recipe.schedule
-        kernels = [p for p in modules["model"].parameters() if p.ndim > 1]
-        rest = [p for p in modules["model"].parameters() if p.ndim <= 1]
+        named = list(modules["model"].named_parameters())
+        kernels = [p for name, p in named if p.ndim > 1 and not name.endswith("usual")]
+        rest = [p for name, p in named if p.ndim <= 1 or name.endswith("usual")]
         return {
             "model": [
                 {"params": kernels, "lr": s.learning_rate, "weight_decay": s.weight_decay},
@@ -134,6 +137,20 @@ def _untrained(recipe: SwapRecipe, n_identities: int) -> Any:
         raise InputError(
             f"recipe '{recipe.name}': a '{recipe.architecture}' cannot be built with {dict(recipe.model)}: {error}"
         ) from error
+
+
+def _begin_with_means(model: Any, data: SwapData) -> None:
+    """Give each decoder its person's mean face, and the branch that sees where faces mostly are."""
+    import torch
+
+    def logits(mean: Any) -> Tensor:
+        return torch.logit(torch.from_numpy(mean / 255).float().clamp(0.03, 0.97))
+
+    with torch.no_grad():
+        for decoder, name in zip(model.decoders, data.inputs.identities):
+            decoder.usual.copy_(logits(data.faces[name].pictures_N.mean(0)).permute(2, 0, 1))
+        seen = [own.seen_N.mean(0) for own in data.faces.values()]
+        model.seen_usual.copy_(logits(sum(seen) / len(seen))[None])
 
 
 def face_loss(losses: SwapLosses, picture: Tensor, seen: Tensor, batch: Batch) -> Tensor:
