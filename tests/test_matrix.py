@@ -27,7 +27,7 @@ RECOGNISERS = (
     "imu-from-depth", "imu-from-video", "imu-from-video-published", "skeleton", "skeleton-imu",
 )  # fmt: skip
 GENERATORS = ("paint", "paint-frames", "paint-512", "pix2pix")
-RECIPES = (*RECOGNISERS, *GENERATORS)
+RECIPES = (*RECOGNISERS, *GENERATORS, "swap")
 FROM_POSES = ("pose", "pose-large", "pose-as-filmed")
 
 RUNS = ("pose", "rgb", "rgb-hands", "flow", "mars", "fused", "paint", "paint-512", "pix2pix", "crossval")

@@ -71,7 +71,7 @@ CASES = {
         {"n_classes": 7, "size_px": 32, "n_frames": 12, "patch_px": 8, "width": 32, "depth": 2, "heads": 2},
     ),
 }
-GENERATORS = {"generator", "pix2pix", "upscaled"}  # tests/models/test_generators.py
+GENERATORS = {"generator", "pix2pix", "upscaled", "face_swap"}  # test_generators.py, test_face_swap.py
 BLIND_TO_TIME = {"cnn_lstm, frame average"}
 NOT_OF_VIDEO = {"pose_transformer", "inception_time", "sensor_net", "kernel_ridge", "skeleton_net", "joined"}
 NEEDS = {"video_transformer": "transformers"}

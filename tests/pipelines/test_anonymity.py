@@ -46,6 +46,26 @@ def test_masked_faces_are_told_of_beside_the_untouched(filmed, tmp_path):
         write_anonymity(results, filmed, shared, names, shared.root / "private")
 
 
+class Knows:
+    """Tells faces apart by their mean colour: grey is nobody's."""
+
+    def describe(self, chips):
+        return chips.reshape(len(chips), -1, 3).mean(1) / 10
+
+
+def test_a_verifier_that_knows_nobody_is_asked_of_faces_before_and_after(filmed, tmp_path):
+    key = tmp_path / "key.json"
+    anonymise_corpus(filmed, tmp_path / "out", Anonymisation("mask"), key=key, workers=0, quiet=True)
+    shared, names = read_manifest(tmp_path / "out"), read_key(key)
+    results = measure_anonymity(filmed, shared, names, clips=2, verifier=Knows(), quiet=True)
+    told = results["verifier"]
+    assert told["untouched"]["same_person"]["value"] > told["shared"]["same_person"]["value"]
+    assert told["shared"]["same_person"]["value"] == 0
+    assert any(line.startswith("verifier, a face before and after") for line in anonymity_lines(results))
+    page = write_anonymity(results, filmed, shared, names, tmp_path / "private", shown=1)[-1].read_text()
+    assert "verifier that knows nobody" in page
+
+
 def test_poses_are_told_of_without_footage(filmed, tmp_path):
     results, *_ = measured(filmed, tmp_path, "pose")
     assert set(results["identity"]) == {"pose"}

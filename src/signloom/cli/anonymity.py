@@ -28,6 +28,13 @@ learns rooms too; then figures are of people and rooms together."""
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the key that was kept")
     parser.add_argument("--out", type=Path, help="folder for anonymity.json and report.html, outside of the shared one")
     parser.add_argument("--clips", type=whole(1), default=12, help="clips whose pictures are compared (default: 12)")
+    parser.add_argument(
+        "--verifier",
+        type=Path,
+        metavar="FOLDER",
+        help="dlib's face network, as the npm package @vladmandic/face-api has it (its folder model): does it call the "
+        "faces before and after one person's?",
+    )
     parser.add_argument("--source", default="auto", help="how to read videos, as for `signloom prepare`")
     parser.add_argument("--pattern", help="where the names stand in videos' paths")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the source")
@@ -45,7 +52,12 @@ def run(args: argparse.Namespace) -> int:
     names = read_key(args.key)
     original = read_source(args.corpus, source=args.source, pattern=args.pattern, **parse_options(args.option))
     shared = read_manifest(args.shared)
-    results = measure_anonymity(original, shared, names, clips=args.clips)
+    verifier = None
+    if args.verifier is not None:
+        from signloom.metrics.face_verifier import load_face_verifier
+
+        verifier = load_face_verifier(args.verifier)
+    results = measure_anonymity(original, shared, names, clips=args.clips, verifier=verifier)
     if args.json:
         say(json_line(results))
     else:

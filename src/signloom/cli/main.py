@@ -28,6 +28,7 @@ VERBS = {
     "sync": "find clock offset and drift between clips and their motion sensors, and correct them",
     "augment": "make a corpus larger by changed copies of its clips; poses and flow go along",
     "merge": "join corpora into one: ids unique, glosses mapped by a table, streams compared",
+    "faces": "cut out signers' faces, upright and at one size, to learn a face swap from",
     "anonymise": "a copy that can be shared: faces covered or movement alone, names replaced",
     "anonymity": "who still names the signers of an anonymised corpus, and what it kept",
     "withdraw": "a signer takes consent back: list and remove all that derives from them, name the models",

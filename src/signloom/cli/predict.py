@@ -53,6 +53,13 @@ file, model and options: what is answered is not done again, unless it has chang
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
+_USES = {
+    "paint": "signloom generate {run} …",
+    "segment": "signloom annotate MODEL … --segmenter {run}",
+    "swap": "signloom anonymise … --method swap --model {run}",
+}
+
+
 def run(args: argparse.Namespace) -> int:
     import tempfile
 
@@ -74,10 +81,8 @@ def run(args: argparse.Namespace) -> int:
         check_out(args.out, folder=False)
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
-        raise InputError(
-            f"'{args.run}' names no signs; give a run of a recogniser. Use a generator with: signloom generate "
-            f"{args.run} …; a segmenter with: signloom annotate MODEL … --segmenter {args.run}"
-        )
+        use = _USES[predictor.checkpoint.task].format(run=args.run)
+        raise InputError(f"'{args.run}' names no signs; give a run of a recogniser. What it is for: {use}")
     if not getattr(predictor, "tells_unknown", False):
         say(f"note: {NOT_TOLD}", file=sys.stderr)
     paths = collect_files(args.videos, SENSOR_SUFFIXES if "imu" in predictor.needs else frozenset({".mat"}))

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom train larger_corpus/ --from runs/a --out runs/b     go on from a run of your own, with new labels or signers
   signloom train signer/ --recipe paint --out runs/me          paints a signer; look at runs/me/preview.png
   signloom train signer/ --recipe paint --minutes 20 --out runs/me
+  signloom train faces/ --recipe swap --minutes 15 --out runs/swap   a face swap, for signloom anonymise
   signloom train signer/ --recipe paint-512 --painter runs/me --out runs/me-512
   accelerate launch -m signloom train corpus/ --out runs/a     several GPUs or processes
 
@@ -61,6 +62,13 @@ tensorboard --logdir runs/a/log"""
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from a run of your own")
     parser.add_argument("--teacher", type=Path, metavar="RUN", help="the run that recipes mars and distil learn from")
     parser.add_argument("--painter", type=Path, metavar="RUN", help="the generator that recipe paint-512 enlarges")
+    parser.add_argument(
+        "--consent",
+        action="append",
+        default=[],
+        metavar="SIGNER=WHERE",
+        help="a signer agreed to being the face of a swap, and where that is kept (repeatable)",
+    )
     parser.add_argument("--compile", action="store_true", help="run the model through torch.compile")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
@@ -75,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if is_fusion(args.out):
         raise InputError(f"--out '{args.out}' holds a fusion, whose split a run would overwrite; choose a new folder")
     given = Given(args.weights, args.teacher, args.painter, args.start)
-    task = task_of(chosen_recipe(args), given)
+    task = task_of(_with_consent(chosen_recipe(args), args.consent), given)
     if args.preview_every is not None and not task.has_preview:
         raise InputError(f"--preview-every: recipe '{task.recipe.name}' paints nothing; leave it out")
     task.check()
@@ -90,6 +98,22 @@ def run(args: argparse.Namespace) -> int:
     summary = _summary(args, task, checkpoint)
     say(json_line(summary) if args.json else _told(args, summary))
     return 0
+
+
+def _with_consent(recipe: Any, told: list[str]) -> Any:
+    """``recipe`` with what --consent says. Raises InputError for a recipe that paints no person of a choice."""
+    from dataclasses import replace
+
+    from signloom.errors import InputError
+
+    if not told:
+        return recipe
+    if not hasattr(recipe, "consent"):
+        raise InputError(f"--consent goes with a face swap; recipe '{recipe.name}' is none. Leave it out")
+    pairs = [text.partition("=") for text in told]
+    if wrong := next((t for t, (who, _, where) in zip(told, pairs) if not (who and where.strip())), None):
+        raise InputError(f"--consent '{wrong}': wanted SIGNER=WHERE, e.g. maria='form 12, 2026-03-01'")
+    return replace(recipe, consent=tuple((who, where.strip()) for who, _, where in pairs))
 
 
 def open_corpus(args: argparse.Namespace, task: Any) -> tuple[Any, dict[str, Any], Any, list[str]]:
@@ -112,7 +136,7 @@ def open_corpus(args: argparse.Namespace, task: Any) -> tuple[Any, dict[str, Any
         shards = read_shards(args.corpus)
         return shards, dict(shards.split), shards.copy_split, []
     manifest, split = choose_split(read_manifest(args.corpus), args.split, seed=args.seed, scheme=task.split)
-    for use in ("training", "synthesis") if task.name == "paint" else ("training",):
+    for use in ("training", "synthesis") if task.name in ("paint", "swap") else ("training",):
         manifest = for_use(manifest, use)
     corpus = SplitManifest(manifest, f"recipe '{task.recipe.name}'")
     # That clips of one signer stand on both sides is a fault of a recogniser's split alone.
@@ -135,6 +159,8 @@ def _summary(args: argparse.Namespace, task: Any, checkpoint: Any) -> dict[str, 
     }
     if checkpoint.labels:
         summary["labels"] = len(checkpoint.labels)
+    if hasattr(checkpoint.inputs, "identities"):
+        summary["identities"] = list(checkpoint.inputs.identities)
     if hasattr(checkpoint.inputs, "signers"):
         summary["signers"] = list(checkpoint.inputs.signers)
     if task.has_preview:
@@ -148,9 +174,12 @@ def _told(args: argparse.Namespace, summary: dict[str, Any]) -> str:
     corpus = "CORPUS (that the shards are of)" if has_shards(args.corpus) else args.corpus
     then = f"Next: signloom evaluate {args.out} {corpus}"
     if "preview" in summary:
+        use = "generate {} some.pose --out painted/"
+        if summary["task"] == "swap":
+            use = "anonymise CORPUS --method swap --model {} --out shared/"
         return (
             f"{summary['checkpoint']}: {summary['steps']} steps in {summary['seconds'] / 60:.1f} min; look at "
-            f"{summary['preview']}. {then}, or signloom generate {args.out} some.pose --out painted/"
+            f"{summary['preview']}. {then}, or signloom {use.format(args.out)}"
         )
     top1 = summary["validation"].get("top1")
     measured = f"validation top-1 {top1:.3f}" if top1 is not None else "no validation clips"

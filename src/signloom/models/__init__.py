@@ -10,6 +10,7 @@ from typing import Any
 ARCHITECTURES = {
     # name in a checkpoint: (module, model class, config class)
     "cnn_lstm": ("signloom.models.cnn_lstm", "CnnLstm", "CnnLstmConfig"),
+    "face_swap": ("signloom.models.face_swap", "FaceSwap", "FaceSwapConfig"),
     "feature_generator": ("signloom.models.feature_generator", "FeatureGenerator", "FeatureGeneratorConfig"),
     "generator": ("signloom.models.generator", "Generator", "GeneratorConfig"),
     "i3d": ("signloom.models.i3d", "I3D", "I3DConfig"),

@@ -42,13 +42,15 @@ _COLUMNS, _WIDE_PX = 6, 240
 class Names:
     """What everybody and everything is called instead: pseudonyms that follow from a secret alone.
 
-    Who has no secret cannot tell whose they are, not even by trying names.
+    Who has no secret cannot tell whose they are, not even by trying names. With ``copies`` names stay, and a clip is
+    called by its own name with that behind it: for copies that are learnt from beside the originals, not for sharing.
     """
 
     secret: bytes
     signers: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     clips: dict[str, str] = field(default_factory=dict)
+    copies: str = ""
 
     def signer(self, name: str | None) -> str | None:
         return self._called(self.signers, "p", name, 8)
@@ -64,6 +66,8 @@ class Names:
     def _called(self, known: dict[str, str], kind: str, name: str | None, digits: int) -> str | None:
         if name is None:
             return None
+        if self.copies:
+            return f"{name}~{self.copies}" if kind == "c" else name
         if name not in known:
             key = hashlib.sha256(self.secret).digest()
             digest = hashlib.blake2b(f"{kind}\x1f{name}".encode("utf-8", "surrogatepass"), key=key, digest_size=16)
@@ -123,6 +127,7 @@ def anonymise_corpus(
     how: Anonymisation,
     *,
     key: Path | None = None,
+    copies: str = "",
     workers: int | None = None,
     timeout_s: float = 1200.0,
     limits: media.Limits = LIMITS,
@@ -134,21 +139,26 @@ def anonymise_corpus(
     that a record may say is left out. ``key``, a file outside of ``out``, keeps who is who; it is there from the start,
     so that a killed run goes on. With the same key the result is the same bytes, in any number of workers. Clips that
     fail are left out and listed, without what their messages say of paths. Inputs are never changed; ``how.secret`` is
-    taken from the names.
+    taken from the names. With ``copies`` names stay and each clip is a copy, of that name, of the one it was made of:
+    for learning from beside the originals (``signloom ablate``), not for sharing.
     Raises NothingPreparedError when no clip could be anonymised.
     """
     if out.resolve() == manifest.root.resolve():
         raise InputError(f"--out '{out}' is the corpus itself; inputs are never changed, so choose another folder")
-    manifest, _ = permitted(manifest, "display")
+    manifest, _ = permitted(manifest, "training" if copies else "display")
     if not manifest.records:
         raise InputError(f"'{manifest.root}' has no clip to anonymise, or nobody in it lets theirs be shown")
     if how.pictured:
         FaceBoxes()  # the error for networks that are missing comes before anything else
-    names = names_for(out, key)
+    if how.swap is not None:
+        how.swap.painter()  # as that for a target without consent
+    if copies and key is not None:
+        raise InputError("a key undoes pseudonyms, and copies to learn from have none; leave one of them out")
+    names = Names(b"", copies=copies) if copies else names_for(out, key)
     out.mkdir(parents=True, exist_ok=True)
-    if key is None:
+    if key is None and not copies:
         _write_private(out / _SECRET_FILE, {"secret": names.secret.hex()})
-    elif not key.exists():
+    elif key is not None and not key.exists():
         _write_private(key, names.as_dict())  # a run that is killed goes on with the same names
     how = replace(how, secret=names.secret)
     chosen = sorted(manifest, key=lambda r: names.clip(r.id))
@@ -214,13 +224,16 @@ def _shared(record: Record, value: Mapping[str, Any], out: Path, names: Names) -
     found = {"anonymised": value["found"]} if value.get("found") else {}
     copied = record.extra.get("augmented")
     augmented = {k: copied[k] for k in ("policy", "copy", "seed") if k in copied} if isinstance(copied, Mapping) else {}
+    parent = None if record.parent is None else names.clip(record.parent)
+    if names.copies:
+        augmented, parent = {"policy": names.copies, "copy": 1, "seed": 0}, record.id
     return Record(
         id=names.clip(record.id),
         label=record.label,
         signer=names.signer(record.signer),
         source=names.source(record.source),
         split=record.split,
-        parent=None if record.parent is None else names.clip(record.parent),
+        parent=parent,
         streams={s: str((out / p).resolve()) for s, p in value["streams"].items()},
         n_frames=value["n_frames"],
         fps=value["fps"],

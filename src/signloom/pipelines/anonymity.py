@@ -17,6 +17,8 @@ from signloom import media
 from signloom.data.manifest import Manifest, Record
 from signloom.data.skeleton import INDEX, PARTS, Joints, joints_of, shoulder_width_px
 from signloom.errors import InputError
+from signloom.metrics.face_verifier import SAME_PERSON, FaceVerifier, face_chip
+from signloom.metrics.intervals import share_interval
 from signloom.metrics.pictures import Motion
 from signloom.metrics.verifier import Verifier, identified
 from signloom.pipelines.anonymise import Names
@@ -37,6 +39,7 @@ from signloom.transforms.pose_input import PoseInput
 LIMITS = media.Limits()
 FACE_PX, MOMENTS = 24, 5
 _STEPS = 16
+_VERIFIED_EVERY = 5
 _PAGE_BYTES = 8_000_000
 
 
@@ -68,14 +71,21 @@ def pairs_of(original: Manifest, shared: Manifest, names: Names) -> list[Pair]:
 
 
 def measure_anonymity(
-    original: Manifest, shared: Manifest, names: Names, *, clips: int = 12, quiet: bool = False
+    original: Manifest,
+    shared: Manifest,
+    names: Names,
+    *,
+    clips: int = 12,
+    verifier: FaceVerifier | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """What attackers make of ``shared``, and what it kept of ``original``.
 
     Each attacker learns the signers from two thirds of each one's clips and names them in the rest. ``face`` looks at
     the heads, at the places where the original has them; ``pose`` at the movement. ``untouched`` is one that learnt
     from and is asked about the original; ``naive`` learnt from the original and is asked about what is shared;
-    ``adapted`` learnt from what is shared. Details of pictures are measured on ``clips`` clips.
+    ``adapted`` learnt from what is shared. Details of pictures are measured on ``clips`` clips, and so is what
+    ``verifier`` says, a network that knows nobody: in how many frames it calls a face before and after one person's.
     """
     pairs = pairs_of(original, shared, names)
     results: dict[str, Any] = {
@@ -95,6 +105,8 @@ def measure_anonymity(
         before, after = _heads(pairs, original.root, shared.root, quiet)
         results["identity"]["face"] = _attacks(pairs, before, after)
         results["kept"] |= _kept_of_pictures(pairs, original.root, shared.root, clips, quiet)
+        if verifier is not None:
+            results["verifier"] = _verified(_some(pairs, clips), original.root, shared.root, verifier, quiet)
     if all("pose" in p.before.streams for p in pairs):
         before = np.stack([_movement(_joints(p.before, original.root)) for p in pairs])
         if all("pose" in p.after.streams for p in pairs):
@@ -212,13 +224,46 @@ def _recognition(pairs: Sequence[Pair], before: np.ndarray, after: np.ndarray) -
     return {**found, "recognition_chance": 1 / len(set(labels))}
 
 
+def _some(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    return [pairs[k] for k in np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int))]
+
+
+def _verified(pairs: Sequence[Pair], root: Path, shared: Path, verifier: FaceVerifier, quiet: bool) -> dict[str, Any]:
+    """In how many frames, of every fifth, a face and what it became are called one person's; and the face and that of
+    the clip's next such frame, untouched. Each is cut out where the original has it."""
+    apart: dict[str, list[float]] = {"shared": [], "untouched": []}
+    clip: dict[str, list[int]] = {"shared": [], "untouched": []}
+    with Progress("verifier", len(pairs), quiet=quiet) as progress:
+        for number, pair in enumerate(pairs):
+            footage, faces = _footage_and_faces(pair.before, root)
+            other = Footage(pair.after, shared, "video", LIMITS, None)
+            chips = []
+            for t, (real, now) in enumerate(zip(footage.frames(), other.frames())):
+                points = faces.points[t]
+                if points is not None and t % _VERIFIED_EVERY == 0:
+                    chips += [face_chip(real, points), face_chip(now, points)]
+            if chips:
+                numbers = verifier.describe(np.stack(chips))
+                before, after = numbers[::2], numbers[1::2]
+                for what, a, b in (("shared", before, after), ("untouched", before[:-1], before[1:])):
+                    apart[what] += np.linalg.norm(a - b, axis=1).tolist()
+                    clip[what] += [number] * len(a)
+            progress.step()
+    found: dict[str, Any] = {"same_below": SAME_PERSON}
+    for what, values in apart.items():
+        if values:
+            same = share_interval(np.array(values) < SAME_PERSON, np.array(clip[what]))
+            found[what] = {"same_person": same, "distance": float(np.mean(values)), "frames": len(values)}
+    return found
+
+
 def _kept_of_pictures(pairs: Sequence[Pair], root: Path, shared: Path, clips: int, quiet: bool) -> dict[str, Any]:
     """Expression, movement, flicker and what lies outside of the heads, on some clips."""
     import torch
 
     from signloom.metrics.pictures import ssim
 
-    chosen = [pairs[k] for k in np.unique(np.linspace(0, len(pairs) - 1, min(clips, len(pairs))).round().astype(int))]
+    chosen = _some(pairs, clips)
     values: dict[str, list[float]] = defaultdict(list)
     body = standard_body()
     with Progress("pictures", len(chosen), quiet=quiet) as progress:
@@ -304,6 +349,12 @@ def anonymity_lines(results: Mapping[str, Any]) -> list[str]:
                 f"{what}, attacker {ATTACKERS[name]}: rank-1 {_with(rank)}, AUC {_with(auc)} "
                 f"(chance {found['chance']:.3f} and .5; {found['people']} people, {found['clips']} clips)"
             )
+    for what, said in (("untouched", "two untouched frames"), ("shared", "a face before and after")):
+        if told := results.get("verifier", {}).get(what):
+            lines.append(
+                f"verifier, {said}: one person's in {_with(told['same_person'])} of {told['frames']} frames, distance "
+                f"{told['distance']:.2f}"
+            )
     lines += [f"kept, {KEPT[k]}: {v:.3f}" for k, v in results["kept"].items() if k in KEPT]
     return lines + list(results.get("notes", ()))
 
@@ -331,6 +382,17 @@ def write_anonymity(
             for n, a in attacks.items()
         ]  # fmt: skip
         sections.append((what, f"Who is it, by {what}", table(columns, rows)))
+    if verified := [(k, results["verifier"][k]) for k in ("untouched", "shared") if k in results.get("verifier", {})]:
+        heads = [Column("Faces"), Column("Called one person's", True), Column("Distance", True)]
+        told: list[list[str | Number]] = [
+            [
+                k,
+                Number(_with(v["same_person"]), v["same_person"]["value"]),
+                Number(f"{v['distance']:.2f}", v["distance"]),
+            ]
+            for k, v in verified
+        ]
+        sections.append(("verifier", "Who is it, by a verifier that knows nobody", table(heads, told)))
     kept: list[list[str | Number]] = [
         [name_of(KEPT[k]), Number(f"{v:.3f}", v)] for k, v in results["kept"].items() if k in KEPT
     ]

@@ -38,6 +38,7 @@ STREAMS = {
     "flow_view": "signloom.streams.flow_view:FlowViewStream",
     "pose_view": "signloom.streams.pose_view:PoseViewStream",
     "signer": "signloom.streams.signer_crop:SignerStream",
+    "faces": "signloom.streams.face_crop:FaceStream",
     "skeleton": "signloom.streams.skeleton:SkeletonStream",
     "depth": "signloom.streams.depth:DepthStream",
     "virtual_imu": "signloom.streams.virtual_imu:VirtualImuStream",

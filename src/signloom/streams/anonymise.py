@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
 from signloom.streams.face_finder import VERSION as FINDER_VERSION
 from signloom.streams.face_finder import Faces, faces_of
+from signloom.streams.face_layout import at_width, face_points
+from signloom.streams.face_swap import VERSION as SWAP_VERSION
+from signloom.streams.face_swap import SwappedClip, SwapSource
 from signloom.streams.footage import Footage
 from signloom.streams.holistic.faces import Box, FaceBoxes
 from signloom.streams.pose import seen_parts
@@ -32,8 +35,8 @@ from signloom.transforms.face_cover import GREY, STRENGTHS, hand_pixels, inside,
 from signloom.transforms.pose_anonymise import PoseAnonymiser, anonymise_joints
 
 LIMITS = media.Limits()
-COVERED = tuple(STRENGTHS)
-"""The methods that cover faces in the footage."""
+COVERED = (*STRENGTHS, "swap")
+"""The methods that hide faces in the footage."""
 METHODS = (*COVERED, "skeleton", "pose")
 VERSION = 1
 CRF = 18
@@ -46,8 +49,8 @@ class Anonymisation:
 
     ``method``: one of :data:`METHODS`. ``strength`` of blur and pixelation in face widths (None: the method's own).
     ``hands`` "front" leaves hands before the face as filmed, "cover" covers them with it. ``movement`` is what becomes
-    of poses, in ``skeleton`` and ``pose``. What is drawn follows from ``secret`` and the clip's id; who knows the
-    secret can undo it, so it is written nowhere.
+    of poses, in ``skeleton`` and ``pose``. ``swap`` is the trained face swap of the method of that name. What is drawn
+    follows from ``secret`` and the clip's id; who knows the secret can undo it, so it is written nowhere.
     """
 
     method: str = "avatar"
@@ -55,6 +58,7 @@ class Anonymisation:
     hands: str = "front"
     movement: PoseAnonymiser = field(default_factory=PoseAnonymiser)
     secret: bytes = b""
+    swap: SwapSource | None = None
 
     def __post_init__(self):
         if self.method not in METHODS:
@@ -65,6 +69,14 @@ class Anonymisation:
             raise InputError(f"strength: got {self.strength}, expected .02 to 2 face widths")
         if self.strength is not None and self.method not in ("blur", "pixelate"):
             raise InputError(f"strength goes with blur and pixelate; method '{self.method}' has none")
+        if (self.method == "swap") != (self.swap is not None):
+            raise InputError(
+                "method 'swap' needs a trained face swap: give --model RUN, a run of signloom train --recipe swap"
+                if self.swap is None
+                else f"a face swap goes with method 'swap', not '{self.method}'"
+            )
+        if self.method == "swap" and self.hands == "cover":
+            raise InputError("hands: a face swap leaves them in front; use --hands front, or another method")
 
     @property
     def pictured(self) -> bool:
@@ -75,9 +87,16 @@ class Anonymisation:
         """What may be told of it: all but the secret."""
         made: dict[str, Any] = {"method": self.method, "version": VERSION, "signloom": signloom.__version__}
         if self.pictured:
-            amount = STRENGTHS[self.method] if self.strength is None else self.strength
-            return {**made, "hands": self.hands, "finder": FINDER_VERSION, **({"strength": amount} if amount else {})}
+            made |= {"hands": self.hands, "finder": FINDER_VERSION}
+            if self.swap is not None:
+                return {**made, "swap": {**self.swap.about(), "version": SWAP_VERSION}}
+            return {**made, **({"strength": self.amount} if self.amount else {})}
         return {**made, "movement": self.movement.as_dict()}
+
+    @property
+    def amount(self) -> float:
+        """The strength, in face widths; 0 of methods that have none."""
+        return STRENGTHS.get(self.method, 0.0) if self.strength is None else self.strength
 
     def rng(self, clip_id: str) -> np.random.Generator:
         digest = hashlib.blake2b(clip_id.encode(), key=hashlib.sha256(self.secret).digest(), digest_size=16).digest()
@@ -155,6 +174,7 @@ def _metadata(how: Anonymisation) -> dict[str, str]:
         "blur": "faces are blurred",
         "pixelate": "faces are pixelated",
         "avatar": "the face is drawn",
+        "swap": "the face is swapped for a generated one",
         "skeleton": "drawn from an anonymised pose",
     }[how.method]
     return {
@@ -187,20 +207,32 @@ def _covered(
     used = "" if pose_file is None else media.content_hash(pose_file)
     mark = fingerprint_hash(footage.content, stream, cut, used, how.as_dict(), record.id, how.secret.hex())
     paths = {"video": _path("video", name, mark)}
-    faces, fps = faces_in(record, footage, pose_file, limits), footage.facts.fps
+    faces, points = faces_and_points(record, footage, pose_file, limits)
+    fps = footage.facts.fps
     if not (out / paths["video"]).exists():
-        painter = _Painter(faces, how, footage.facts.size_px, fps)
+        painter = _Painter(faces, points, how, footage.facts.size_px, fps)
         n = 0
         with media.open_video_writer(out / paths["video"], fps, metadata=_metadata(how), crf=CRF) as add:
             for n, frame in enumerate(footage.frames(), 1):
                 add(painter(n - 1, frame))
             if n != len(faces.heads):
                 raise MediaError(f"clip '{record.id}': {n} of {len(faces.heads)} frames were there", "truncated")
-    return _told(out, paths, len(faces.heads), fps, {"found": faces.count()})
+    found = faces.count()
+    if how.swap is not None:
+        found["swapped"] = sum(_swapping(faces, points, how.swap, footage.facts.size_px, fps).usable)
+    return _told(out, paths, len(faces.heads), fps, {"found": found})
 
 
 def faces_in(record: Record, footage: Footage, pose_file: Path | None, limits: media.Limits) -> Faces:
-    """Where faces are in each frame: the signer's from the pose that the corpus has, else from one found now.
+    """:func:`faces_and_points` without the points."""
+    return faces_and_points(record, footage, pose_file, limits)[0]
+
+
+def faces_and_points(
+    record: Record, footage: Footage, pose_file: Path | None, limits: media.Limits
+) -> tuple[Faces, list[np.ndarray | None]]:
+    """Where faces are in each frame, the signer's from the pose that the corpus has, else from one found now; and all
+    points of the signer's face in each frame, in pixels, where they were found.
 
     Raises MediaError where nothing in the clip tells."""
     wide, _ = footage.facts.size_px
@@ -209,7 +241,7 @@ def faces_in(record: Record, footage: Footage, pose_file: Path | None, limits: m
     find = FaceBoxes().find
     if pose_file is not None:
         boxes = [find(frame) for frame in footage.frames()]
-        joints = _at_size(joints_of(media.read_pose(pose_file, limits)), wide)
+        joints = at_width(joints_of(media.read_pose(pose_file, limits)), wide)
     else:
 
         def looked_at() -> Iterator[np.ndarray]:
@@ -229,36 +261,44 @@ def faces_in(record: Record, footage: Footage, pose_file: Path | None, limits: m
             "the head must be; it is left out rather than left as it is. Cut it, or use --method pose",
             "no-face",
         )
-    return faces
+    # What was taken for somebody else's face, far from the body, is none of the signer's.
+    points = [p if own is not None else None for p, own in zip(face_points(joints), faces.points)]
+    return faces, points
 
 
-def _at_size(joints: Joints, wide: int) -> Joints:
-    """In pixels of pictures ``wide`` pixels wide."""
-    from dataclasses import replace
-
-    own = joints.size_px[0] if joints.size_px else 0
-    if own <= 0 or own == wide:
-        return joints
-    factor = np.float32(wide / own)
-    outline = None if joints.outline_TPC is None else joints.outline_TPC * np.array([factor, factor, 1], np.float32)
-    return replace(joints, xy_TJC=joints.xy_TJC * factor, outline_TPC=outline)
+def _swapping(
+    faces: Faces, points: Sequence[np.ndarray | None], swap: SwapSource, size_px: tuple[int, int], fps: float
+) -> SwappedClip:
+    return SwappedClip.of(points, faces.hands, swap.painter(), size_px, fps)
 
 
 class _Painter:
-    """Covers one frame after the other."""
+    """Hides the faces of one frame after the other."""
 
-    def __init__(self, faces: Faces, how: Anonymisation, size_px: tuple[int, int], fps: float):
+    def __init__(
+        self,
+        faces: Faces,
+        points: Sequence[np.ndarray | None],
+        how: Anonymisation,
+        size_px: tuple[int, int],
+        fps: float,
+    ):
         self.faces, self.how, self.size_px = faces, how, size_px
-        self.amount = STRENGTHS[how.method] if how.strength is None else how.strength
         self.avatar = avatar_of(faces.points, standard_body(), fps) if how.method == "avatar" else None
+        self.swap = None if how.swap is None else _swapping(faces, points, how.swap, size_px, fps)
 
     def __call__(self, t: int, frame: np.ndarray) -> np.ndarray:
-        regions = (self.faces.heads[t], *self.faces.others[t])
-        out = painted(frame, regions, self.how.method, self.amount)
+        head, others = self.faces.heads[t], self.faces.others[t]
+        new = self.swap(t, frame) if self.swap is not None else None
+        if new is not None:
+            out = painted(new, others, "mask", 0.0)
+        else:  # a head whose face cannot be swapped is masked
+            method = "mask" if self.how.method == "swap" else self.how.method
+            out = painted(frame, (head, *others), method, self.how.amount)
         if self.avatar is not None and self.avatar.here_T[t]:
             drawn = out.copy()
             draw_face(drawn, self.avatar.points_TP2[t], _OUTLINES)
-            here = inside(regions[:1], self.size_px) > 0
+            here = inside([head], self.size_px) > 0
             out[here] = drawn[here]
         if self.how.hands == "front" and self.faces.hands[t]:
             front = hand_pixels(self.faces.hands[t], self.size_px) > 0

@@ -11,7 +11,7 @@ from signloom.data.skeleton import INDEX, PARTS, Joints, shoulder_width_px
 from signloom.streams.holistic.faces import Box
 from signloom.transforms.face_cover import Region, regions_over_time, round_region
 
-VERSION = 1
+VERSION = 2
 _HEADS_A_SHOULDER = 0.48  # a head's width, in shoulder widths
 _STRAY = 0.6  # shoulder widths: a face farther from the body's nose is somebody else's, or none
 _SAME_HEAD = 2.5  # times as wide: what a detector sees there is the same head; its boxes are larger than faces
@@ -63,11 +63,17 @@ def faces_of(joints: Joints, boxes: Sequence[Sequence[Box]]) -> Faces | None:
         heads = _from_detector(seen)
         if heads is None:
             return None
-    others = _around([tuple(r for r in row if not _within(r, head)) for row, head in zip(seen, heads)], joints.fps)
     hands = [
         tuple(joints.xy_TJC[t, PARTS[p]].astype(np.float64) for p in _HANDS if joints.present_TJ[t, PARTS[p]].all())
         for t in range(n)
     ]
+    others = _around(
+        [
+            tuple(r for r in row if not _within(r, head) and not any(_is_hand(r, h) for h in own))
+            for row, head, own in zip(seen, heads, hands)
+        ],
+        joints.fps,
+    )
     kept = tuple(None if f is None else f[: face.stop - face.start] for f in faces)
     return Faces(tuple(heads), tuple(others), kept, tuple(hands))
 
@@ -103,6 +109,16 @@ def _within(region: Region, head: Region) -> bool:
     middle = (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
     low, high = head.polygon_N2.min(0), head.polygon_N2.max(0)
     return bool((middle > low).all() and (middle < high).all() and region.width_px < _SAME_HEAD * head.width_px)
+
+
+def _is_hand(region: Region, joints_P2: np.ndarray) -> bool:
+    """Whether what a detector took for a face is a hand that was found there, a fist mostly: it lies in the middle of
+    the hand, and is about as large."""
+    low, high = joints_P2.min(0), joints_P2.max(0)
+    size = float(max(high - low))
+    middle = (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
+    near = np.abs(middle - (low + high) / 2).max() < 0.45 * size
+    return bool(near and 0.5 * size < region.width_px < 2.6 * size)
 
 
 def _from_detector(seen: Sequence[Sequence[Region]]) -> list[Region] | None:

@@ -15,6 +15,7 @@ TASKS = {
     "recognise": "signloom.tasks.recognise.task:Recognise",
     "paint": "signloom.tasks.paint.task:Paint",
     "segment": "signloom.tasks.segment.task:Segment",
+    "swap": "signloom.tasks.swap.task:Swap",
 }
 
 

@@ -13,6 +13,7 @@ INPUTS = {
     "skeleton": "signloom.transforms.skeleton_input:SkeletonInput",
     "sensor": "signloom.transforms.sensor_input:SensorInput",
     "joined": "signloom.transforms.joined_input:JoinedInput",
+    "face": "signloom.transforms.face_input:FaceInput",
     "pose_map": "signloom.transforms.generator_input:GeneratorInput",
     "motion": "signloom.transforms.motion_input:MotionInput",
 }

@@ -22,12 +22,12 @@ from signloom.training.task import Evaluation, Given, Step
 from signloom.training.trainer import decayed_groups
 
 if TYPE_CHECKING:
-    from signloom.training.export import Exported
     from torch import Tensor
     from torch.nn import Module
 
     from signloom.data.batch import Batch
     from signloom.tasks.segment.footage import Footage
+    from signloom.training.export import Exported
 
 TRIED = {
     "on": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
