@@ -86,7 +86,7 @@ class _Voting(nn.Module):
         h0, h1 = (here[0].index_select(0, rows).view(n, *shape[:-1]) for rows in (self.before, self.after))
         nearer = torch.where(self.first[..., None], x0, x1)
         x = torch.where((h0 & h1)[..., None], x0 * (1 - self.share) + x1 * self.share, nearer)
-        h = torch.where(self.first, h0, h1)
+        h = (self.first & h0) | (~self.first & h1)  # no runtime chooses among truths
         features = self.model.features(x * h[..., None], h, mask.expand(n, -1))
         logits = self.model.told(features)
         votes = logits.log_softmax(-1).logsumexp(0, keepdim=True) - math.log(n)
