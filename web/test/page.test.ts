@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { constantRate } from "../src/pose/clock";
 import { bodyFrame, jointsOf, leftIsBusier, percentile, seenByModel } from "../src/pose/joints";
 import { answerOf, NONE_OF_THESE, withTaught, type Prototypes, type Unknown } from "../src/recognise/open_set";
+import { coloursOf, type Colours } from "../src/video/h264";
 import { turned } from "../src/video/pictures";
 import { rgbOf, type Matrix } from "../src/video/yuv";
 import { counted, fixtures } from "./fixtures";
@@ -18,9 +19,10 @@ function apart(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
 
 describe("colours", () => {
   it.each(fixtures.colours as never[])("are Python's very bytes %#", (made: never) => {
-    const { size: [width, height], matrix, full, sha256, first } = made as {
-      size: [number, number]; matrix: Matrix; full: boolean; sha256: string; first: number[];
+    const { size: [width, height], record, told, matrix, full, sha256, first } = made as {
+      size: [number, number]; record: string; told: Colours; matrix: Matrix; full: boolean; sha256: string; first: number[];
     };
+    expect(coloursOf(new Uint8Array(Buffer.from(record, "base64")))).toEqual(told);
     const n = (width * height * 3) / 2;
     const pixels = Uint8Array.from(counted(n, 23), (v) => (full ? v * 256 : 16 + (Math.floor(v * 256) % 220)));
     const [y, u, v] = [pixels, pixels.subarray(width * height), pixels.subarray((width * height * 5) / 4)];

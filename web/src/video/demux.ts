@@ -3,6 +3,7 @@
 import { createFile, DataStream, Endianness, MP4BoxBuffer, type ISOFile, type Movie, type Sample } from "mp4box";
 
 import type { Picture } from "../holistic/crop";
+import { coloursOf, type Colours } from "./h264";
 import { pictureOf } from "./pictures";
 
 /** Files up to this size are read. */
@@ -31,17 +32,17 @@ export async function openFilm(file: Blob): Promise<Film> {
   if (file.size > LARGEST_BYTES) {
     throw new Error(`the file has ${mib(file.size)} MiB, at most ${mib(LARGEST_BYTES)} are read; cut it`);
   }
-  const { track, samples, config, turn } = await read(file);
+  const { track, samples, config, turn, colours } = await read(file);
   const known = await VideoDecoder.isConfigSupported(config).catch(() => ({ supported: false }));
   if (!known.supported) throw new NotHere(`this browser does not decode ${config.codec}`);
   const seconds = samples.reduce((sum, sample) => sum + sample.duration, 0) / track.timescale;
   const turned = turn % 180 !== 0;
   return {
     fps: seconds > 0 ? samples.length / seconds : 25,
-    nFrames: samples.length,
+    nFrames: samples.filter(({ shown }) => shown).length,
     width: turned ? track.video!.height : track.video!.width,
     height: turned ? track.video!.width : track.video!.height,
-    frames: () => decoded(samples, track.timescale, config, turn),
+    frames: () => decoded(samples, track.timescale, config, turn, colours),
   };
 }
 
@@ -60,10 +61,9 @@ async function read(file: Blob) {
   }
   const track = (movie as Movie | null)?.videoTracks[0];
   if (!track?.video) throw new NotHere("it is no MP4 file with video");
-  const samples = (source.getTrackSamplesInfo(track.id) ?? []).map((sample) => sample as Sample);
+  const samples: Sample[] = source.getTrackSamplesInfo(track.id) ?? [];
   const start = track.edits?.length === 1 ? Math.max(0, track.edits[0].media_time) : 0;
-  const shown = samples.filter((sample) => sample.cts >= start);
-  if (!shown.length) throw new Error("the file has no frame of video");
+  if (!samples.some((sample) => sample.cts >= start)) throw new Error("the file has no frame of video");
   const bytes = new Uint8Array(buffer);
   const short = samples.findIndex((sample) => sample.offset + sample.size > bytes.length);
   if (short >= 0) throw new Error(`the file is cut off: of ${samples.length} frames ${short} are there`);
@@ -81,7 +81,8 @@ async function read(file: Blob) {
     shown: sample.cts >= start,
     data: bytes.subarray(sample.offset, sample.offset + sample.size),
   }));
-  return { track, samples: coded.filter((sample) => sample.shown).length ? coded : [], config, turn: turnOf(track.matrix) };
+  const colours = description && track.codec.startsWith("avc") ? coloursOf(description) : undefined;
+  return { track, samples: coded, config, turn: turnOf(track.matrix), colours };
 }
 
 type Coded = Awaited<ReturnType<typeof read>>["samples"][number];
@@ -111,6 +112,7 @@ async function* decoded(
   timescale: number,
   config: VideoDecoderConfig,
   turn: number,
+  colours: Colours | undefined,
 ): AsyncGenerator<Timed> {
   const hidden = new Set(samples.filter((sample) => !sample.shown).map((sample) => micros(sample.cts)));
   const waiting: VideoFrame[] = [];
@@ -140,7 +142,7 @@ async function* decoded(
       if (frame) {
         const timeS = frame.timestamp / 1e6;
         try {
-          if (!hidden.has(frame.timestamp)) yield { picture: await pictureOf(frame, turn), timeS };
+          if (!hidden.has(frame.timestamp)) yield { picture: await pictureOf(frame, turn, colours), timeS };
           shown++;
         } finally {
           frame.close();

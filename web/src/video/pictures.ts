@@ -1,6 +1,7 @@
 // Frames as the browser holds them, as plain pictures.
 
 import type { Picture } from "../holistic/crop";
+import type { Colours } from "./h264";
 import { rgbOf, usualMatrix, type Matrix } from "./yuv";
 
 /** A frame's bytes, to be sent to a worker: planes as they are, or RGBA. */
@@ -14,21 +15,20 @@ export interface Raw {
   readonly full: boolean;
 }
 
-/** `frame`, turned by so many degrees clockwise, as RGB; the frame stays open. */
-export async function pictureOf(frame: VideoFrame, turn = 0): Promise<Picture> {
-  return turned(ofRaw(await rawOf(frame)), turn);
+/** `frame`, turned by so many degrees clockwise, as RGB; the frame stays open. `told` is what its stream says. */
+export async function pictureOf(frame: VideoFrame, turn = 0, told?: Colours): Promise<Picture> {
+  return turned(ofRaw(await rawOf(frame, told)), turn);
 }
 
-/** What `frame` holds; it stays open. */
-export async function rawOf(frame: VideoFrame): Promise<Raw> {
+/** What `frame` holds; it stays open. Without `told`, its colours are what the browser takes them for. */
+export async function rawOf(frame: VideoFrame, told?: Colours): Promise<Raw> {
   const { width, height } = frame.visibleRect ?? { width: frame.codedWidth, height: frame.codedHeight };
   const square = Math.abs((frame.displayWidth * height) / (frame.displayHeight * width) - 1) <= 0.01;
   const format = frame.format === "I420" || frame.format === "NV12" ? frame.format : null;
   if (!format || !square) return drawn(frame, frame.displayWidth, frame.displayHeight);
   const data = new ArrayBuffer(frame.allocationSize());
   const layout = await frame.copyTo(data);
-  const told = frame.colorSpace.matrix as string | null;
-  const matrix = told === "bt709" ? "bt709" : told === "smpte170m" || told === "bt470bg" ? "bt601" : null;
+  const matrix = told ? BY_NUMBER[told.matrix ?? 2] : BY_NAME[(frame.colorSpace.matrix as string | null) ?? ""];
   return {
     format,
     data,
@@ -36,9 +36,12 @@ export async function rawOf(frame: VideoFrame): Promise<Raw> {
     width,
     height,
     matrix: matrix ?? usualMatrix(width, height),
-    full: frame.colorSpace.fullRange ?? false,
+    full: (told ? told.full : frame.colorSpace.fullRange) ?? false,
   };
 }
+
+const BY_NUMBER: Readonly<Record<number, Matrix>> = { 1: "bt709", 5: "bt601", 6: "bt601" };
+const BY_NAME: Readonly<Record<string, Matrix>> = { bt709: "bt709", smpte170m: "bt601", bt470bg: "bt601" };
 
 /** Anything that can be drawn, as RGBA: by the browser's own conversion. */
 export function drawn(source: CanvasImageSource, width: number, height: number): Raw {

@@ -1,5 +1,6 @@
 // From the planes of a decoded frame to RGB, by the rule by which signloom.media does so in Python (FFmpeg's exact
-// conversion), so that page and Python see the same pictures: chroma is interpolated, sited midway, in both directions.
+// conversion), so that page and Python see the same pictures: chroma is interpolated, from where H.264 and most others
+// put it: on every second column, and midway between two rows.
 
 import type { Picture } from "../holistic/crop";
 
@@ -40,15 +41,15 @@ export function rgbOf(planes: Planes, matrix: Matrix, full: boolean): Picture {
   const wideC = (width + 1) >> 1;
   const highC = (height + 1) >> 1;
   const data = new Uint8ClampedArray(3 * width * height);
-  // Chroma rows at full width, in 1/4; the row above and below are each used for two rows of the picture.
+  // Chroma rows at full width, in 1/2; the row above and below are each used for two rows of the picture.
   const rowU = [new Int32Array(width), new Int32Array(width)];
   const rowV = [new Int32Array(width), new Int32Array(width)];
   const spread = (plane: Uint8Array, row: number, out: Int32Array) => {
     const start = row * strideUV;
     for (let i = 0; i < width; i++) {
       const own = i >> 1;
-      const other = Math.min(wideC - 1, Math.max(0, i & 1 ? own + 1 : own - 1));
-      out[i] = 3 * plane[start + own * stepUV] + plane[start + other * stepUV];
+      const other = Math.min(wideC - 1, own + (i & 1));
+      out[i] = plane[start + own * stepUV] + plane[start + other * stepUV];
     }
   };
   let at = 0;
@@ -60,9 +61,9 @@ export function rgbOf(planes: Planes, matrix: Matrix, full: boolean): Picture {
     spread(u, other, rowU[1]);
     spread(v, other, rowV[1]);
     for (let i = 0; i < width; i++, at += 3) {
-      // 16 shares of chroma make a sample; FFmpeg carries it in 1/512, rounded.
-      const cu = (3 * rowU[0][i] + rowU[1][i] - 2048) * 32;
-      const cv = (3 * rowV[0][i] + rowV[1][i] - 2048) * 32;
+      // 8 shares of chroma make a sample; FFmpeg carries it in 1/512.
+      const cu = (3 * rowU[0][i] + rowU[1][i] - 1024) * 64;
+      const cv = (3 * rowV[0][i] + rowV[1][i] - 1024) * 64;
       const luma = (y[j * strideY + i] * 512 - zero) * scale + (1 << 21);
       data[at] = clipped(luma + cv * redV);
       data[at + 1] = clipped(luma + cv * greenV + cu * greenU);
