@@ -54,6 +54,7 @@ export default defineConfig({
     target: "es2022",
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 2000,
+    reportCompressedSize: false,
     rollupOptions: {
       input: { main: resolve(here, "index.html"), sw: resolve(here, "src/sw.ts") },
       output: { entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },

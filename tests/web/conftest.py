@@ -17,7 +17,7 @@ import pytest
 
 HERE = Path(__file__).parents[2]
 WEB = HERE / "web"
-PAGE = WEB / "dist"
+PAGE = HERE / "src" / "signloom" / "apps" / "web"
 
 
 def tool(*names: str) -> str:
@@ -46,7 +46,7 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def page() -> Path:
     if not (PAGE / "index.html").exists():
-        absent("web/dist is not there; run: make web")
+        absent("the page is not built; run: make web")
     return PAGE
 
 

@@ -34,7 +34,6 @@ let onNotHere: ((why: string) => void) | null = null;
 
 function begin(what: string): number {
   clip++;
-  Object.assign(parts, {});
   [given, total, seen, tookMs, name, features] = [0, 0, 0, 0, what, null];
   parts.label.value = "";
   enableTeach();
@@ -166,6 +165,7 @@ async function lookByPlaying(file: File, why: string): Promise<void> {
     post({ type: "cancel", clip });
     say(`${what}: ${message(error)} (${why})`, true);
     become("idle");
+    window.dispatchEvent(new CustomEvent("signloom", { detail: { type: "gave-up", why } }));
   }
 }
 

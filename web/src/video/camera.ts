@@ -75,6 +75,7 @@ export async function playAll(
   onFrame: OnFrame,
 ): Promise<{ frames: number; missed: number }> {
   const url = URL.createObjectURL(file);
+  video.hidden = false; // what is not laid out gives no frames
   try {
     for (let rate = 1; ; rate /= 2) {
       start();
@@ -82,6 +83,7 @@ export async function playAll(
       if (!result.missed || rate <= 1 / 8) return result;
     }
   } finally {
+    video.hidden = true;
     video.removeAttribute("src");
     video.load();
     URL.revokeObjectURL(url);

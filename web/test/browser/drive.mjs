@@ -56,7 +56,7 @@ try {
     out.status = await page.textContent("#status");
   };
   const answered = async () => {
-    await said(() => window.said.some(({ type }) => type === "answer" || type === "failed"));
+    await said(() => window.said.some(({ type }) => type === "answer" || type === "failed" || type === "gave-up"));
     const events = await taken();
     const verdict = await page.$eval("#answer", (element) => element.innerText);
     out.clips.push({
