@@ -80,13 +80,13 @@ class _Voting(nn.Module):
     def forward(self, pose: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         here = present > 0.5
         some = here.any(-1)
-        mask = torch.cat([some[:, :1] | ~some.any(-1, keepdim=True), some[:, 1:]], 1)
+        mask = torch.cat([torch.logical_or(some[:, :1], ~some.any(-1, keepdim=True)), some[:, 1:]], 1)
         n, shape = len(POSE_CROPS), pose.shape[1:]
         x0, x1 = (pose[0].index_select(0, rows).view(n, *shape) for rows in (self.before, self.after))
-        h0, h1 = (here[0].index_select(0, rows).view(n, *shape[:-1]) for rows in (self.before, self.after))
+        h0, h1 = (present[0].index_select(0, rows).view(n, *shape[:-1]) > 0.5 for rows in (self.before, self.after))
         nearer = torch.where(self.first[..., None], x0, x1)
         x = torch.where((h0 & h1)[..., None], x0 * (1 - self.share) + x1 * self.share, nearer)
-        h = (self.first & h0) | (~self.first & h1)  # no runtime chooses among truths
+        h = torch.logical_or(self.first & h0, ~self.first & h1)  # ONNX Runtime chooses between numbers alone
         features = self.model.features(x * h[..., None], h, mask.expand(n, -1))
         logits = self.model.told(features)
         votes = logits.log_softmax(-1).logsumexp(0, keepdim=True) - math.log(n)
