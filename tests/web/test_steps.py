@@ -1,15 +1,18 @@
-"""The page's own steps (TypeScript), each against Python's: crops, regions, detectors, filters, joints, unknown signs."""
+"""The page's own steps (TypeScript), each against Python's: crops, regions, filters, joints, unknown signs."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from tests.web.conftest import HERE, WEB
 
 from signloom.streams.holistic.networks import HOLISTIC, NETWORKS, find_network
+
+HERE = Path(__file__).parents[2]
+WEB = HERE / "web"
 
 
 def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
