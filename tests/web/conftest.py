@@ -99,7 +99,7 @@ class Browser:
             [self.node, str(WEB / "test" / "browser" / "drive.mjs"), str(job), str(out)],
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=1500,
         )
         assert out.exists(), done.stderr
         told = json.loads(out.read_text())

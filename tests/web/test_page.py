@@ -19,7 +19,7 @@ from signloom.streams.pose_holistic import HolisticPose
 CLIPS = Path(__file__).parents[1] / "fixtures" / "holistic"
 PARTS = {"body": slice(0, 25), "face": slice(33, 501), "left": slice(501, 522), "right": slice(522, 543)}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes where the machine is busy with other things
 
 
 @contextmanager

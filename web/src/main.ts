@@ -2,7 +2,7 @@
 
 import { usefulThreads } from "./page/features";
 import { Store } from "./page/store";
-import { parts, say, showFrame, showMachine, showProgress, showSpeed, showTaught, showVerdict } from "./page/view";
+import { parts, say, showFrame, showMachine, showProgress, showSpeed, showTaught, showTimes, showVerdict } from "./page/view";
 import type { About, FromWorker, ToWorker } from "./protocol";
 import { framesOf, openCamera, playAll } from "./video/camera";
 import { drawn, type Raw } from "./video/pictures";
@@ -92,6 +92,7 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       const found = data.found < data.frames ? `, somebody in ${data.found} of them` : "";
       showVerdict(data.verdict, `${name}: ${data.frames} frames${found}${ghosts}`);
       say(`Done: ${data.frames} frames looked at, ${((1000 * seen) / tookMs).toFixed(1)} a second.`);
+      showTimes(data.networks);
       become("idle");
       enableTeach();
       break;
@@ -376,8 +377,8 @@ async function open(): Promise<void> {
 async function modelNames(): Promise<string[]> {
   const { fetchKept } = await import("./fetching");
   const list = JSON.parse(new TextDecoder().decode(await fetchKept(`${base}api/models`, "newest")));
-  const rows = (Array.isArray(list) ? list : list.models) as { name: string; task?: string }[];
-  const names = rows.filter((row) => (row.task ?? "recognise") === "recognise").map((row) => row.name);
+  const rows = list as { name: string; task: string; web: boolean }[];
+  const names = rows.filter((row) => row.task === "recognise" && row.web).map((row) => row.name);
   if (!names.length) throw new Error("the server has no recogniser for the page: signloom export RUN --to web, then signloom serve");
   return names;
 }

@@ -57,6 +57,19 @@ export type FromWorker =
       /** The frame itself, of a file: for the page to draw. */
       picture?: ImageBitmap;
     }
-  | { type: "answer"; clip: number; verdict: Verdict; features: Float32Array; logits: number[]; frames: number; found: number; ghosts: number; ms: number }
+  | {
+      type: "answer";
+      clip: number;
+      verdict: Verdict;
+      features: Float32Array;
+      logits: number[];
+      frames: number;
+      /** In how many of them somebody was found, and in how many a hand twice. */
+      found: number;
+      ghosts: number;
+      /** What naming the sign took, and each of the networks that find poses since the page was opened. */
+      ms: number;
+      networks: Readonly<Record<string, { readonly runs: number; readonly ms: number }>>;
+    }
   | { type: "taught-verdict"; clip: number; verdict: Verdict }
   | { type: "failed"; clip: number | null; text: string };

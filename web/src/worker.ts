@@ -1,7 +1,7 @@
 // Finds poses and names signs, beside the page: so that the page answers while this works.
 
 import { N_BODY, N_FACE, N_POINTS, SETTINGS, Tracker, rowsOf, type Networks } from "./holistic/graph";
-import { openNetworks, runtimeName, settingsOf } from "./holistic/litert";
+import { networkTimes, openNetworks, runtimeName, settingsOf } from "./holistic/litert";
 import type { Picture } from "./holistic/crop";
 import { constantRate } from "./pose/clock";
 import { jointsOf } from "./pose/joints";
@@ -74,6 +74,7 @@ class Clip {
       found: samples.filter(somebody).length,
       ghosts: joints.ghosts,
       ms: performance.now() - before,
+      networks: networkTimes(),
     });
   }
 }

@@ -22,6 +22,13 @@ export function runtimeName(): typeof running {
   return running;
 }
 
+const spent = Object.fromEntries(HOLISTIC.map((name) => [name, { runs: 0, ms: 0 }])) as Record<NetworkName, { runs: number; ms: number }>;
+
+/** How often each network ran since the page was opened, and for how long in all. */
+export function networkTimes(): typeof spent {
+  return spent;
+}
+
 /** How a model's poses were found. Throws an Error where this page would find others. */
 export function settingsOf(estimator: Readonly<Record<string, unknown>>): Settings {
   const { extractor, models, least_detection, least_tracking, regain, ghosts } = estimator;
@@ -85,6 +92,7 @@ async function load(runtime: string, glue: string): Promise<void> {
 
 class LiteRtNetwork implements Network {
   private constructor(
+    private readonly name: NetworkName,
     private readonly model: CompiledModel,
     readonly sizePx: number,
     private readonly shape: number[],
@@ -101,10 +109,11 @@ class LiteRtNetwork implements Network {
     if (JSON.stringify(got) !== JSON.stringify(wanted)) {
       throw new Error(`network '${name}' gives ${JSON.stringify(got)}, expected ${JSON.stringify(wanted)}`);
     }
-    return new LiteRtNetwork(model, input[1], input);
+    return new LiteRtNetwork(name, model, input[1], input);
   }
 
   async run(picture: Float32Array): Promise<Float32Array[]> {
+    const before = performance.now();
     const seen = new Tensor(picture, this.shape);
     try {
       const told = await this.model.run(seen);
@@ -115,6 +124,8 @@ class LiteRtNetwork implements Network {
       });
     } finally {
       seen.delete();
+      spent[this.name].runs++;
+      spent[this.name].ms += performance.now() - before;
     }
   }
 }

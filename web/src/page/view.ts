@@ -113,6 +113,26 @@ export function showMachine(about: About): void {
   showSpeed(about, null);
 }
 
+const OF_PART = {
+  body: ["body_detection", "body"],
+  "both hands": ["hand_recrop", "hand"],
+  face: ["face_detection", "face"],
+};
+
+/** What of a frame's time each part takes: what leaving it out would gain. */
+export function showTimes(networks: Readonly<Record<string, { readonly runs: number; readonly ms: number }>>): void {
+  const frames = Math.max(1, networks.body?.runs ?? 0);
+  const told = Object.entries(OF_PART).map(([part, names]) => {
+    const ms = names.reduce((sum, name) => sum + (networks[name]?.ms ?? 0), 0);
+    return `${part} ${(ms / frames).toFixed(0)} ms`;
+  });
+  timesRow ??= element("dd");
+  timesRow.textContent = told.join(", ");
+  if (!timesRow.isConnected) parts.facts.append(element("dt", "", "Of a frame's time"), timesRow);
+}
+
+let timesRow: HTMLElement | null = null;
+
 export function showSpeed(about: About, framesPerS: number | null): void {
   const threads = `${about.poseThreads} thread${about.poseThreads > 1 ? "s" : ""}`;
   const speed = framesPerS === null ? "" : `${framesPerS.toFixed(1)} frames/s, `;

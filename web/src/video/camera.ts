@@ -48,19 +48,26 @@ export function framesOf(stream: MediaStream, video: HTMLVideoElement, onFrame: 
   };
 }
 
+const HAS_CALLBACK = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+
 /** Frames as a video element shows them. */
 function played(video: HTMLVideoElement, onFrame: OnFrame): () => Promise<void> {
   let stopped = false;
-  let number = 0;
-  const next = (now: number, about: VideoFrameCallbackMetadata) => {
-    if (stopped) return;
-    onFrame(drawn(video, video.videoWidth, video.videoHeight), about.mediaTime || now / 1000);
-    number = video.requestVideoFrameCallback(next);
+  let last = -1;
+  const give = (timeS: number) => {
+    if (timeS > last) onFrame(drawn(video, video.videoWidth, video.videoHeight), timeS);
+    last = timeS;
   };
-  number = video.requestVideoFrameCallback(next);
+  const next = (now: number, about?: VideoFrameCallbackMetadata) => {
+    if (stopped) return;
+    give(about ? about.mediaTime || now / 1000 : video.currentTime);
+    ask();
+  };
+  // Without the callback some frames may be missed: the page says so (page/features.ts).
+  const ask = () => (HAS_CALLBACK ? video.requestVideoFrameCallback(next) : requestAnimationFrame((now) => next(now)));
+  ask();
   return async () => {
     stopped = true;
-    video.cancelVideoFrameCallback(number);
   };
 }
 
@@ -74,6 +81,7 @@ export async function playAll(
   start: () => void,
   onFrame: OnFrame,
 ): Promise<{ frames: number; missed: number }> {
+  if (!HAS_CALLBACK) throw new Error("this browser tells no single frames of a video; give an MP4 with H.264, or update it");
   const url = URL.createObjectURL(file);
   video.hidden = false; // what is not laid out gives no frames
   try {

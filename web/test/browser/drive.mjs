@@ -13,7 +13,7 @@ import { chromium } from "playwright-core";
 
 const [jobFile, outFile] = process.argv.slice(2);
 const job = JSON.parse(readFileSync(jobFile, "utf-8"));
-const limit = job.limit_ms ?? 300_000;
+const limit = job.limit_ms ?? 600_000;
 
 const browser = await chromium.launch({
   executablePath: job.chromium,
