@@ -12,13 +12,25 @@ OLDER  := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 # Tests run in so many processes; a process that has none left takes from another (the modules stay together).
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check bench format clean
+# What the page is built of; what it is built into is inside the wheel.
+PAGE   := src/signloom/apps/web/index.html
+PAGE_OF := web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
+
+.PHONY: demo test check bench format clean web
 demo: $(VENV)/.ready  ## the whole tour on a corpus it makes itself
 	$(BIN)/signloom demo
 
 test: $(VENV)/.ready  ## every test but those that need a GPU
+	if scripts/browser_tools; then $(MAKE) web; fi
 	$(PYTEST) -m "not gpu" --durations=25
 	$(OLDER) $(PYTEST) -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
+
+web: $(PAGE)  ## the page of `signloom serve`; needs Node.js 20
+
+$(PAGE): $(PAGE_OF)
+	cd web && npm ci --silent --ignore-scripts && npm run --silent build
+	rm -rf $(@D) && cp -r web/dist $(@D)
+	touch $@
 
 check: $(VENV)/.ready  ## format, lint, types, layers: seconds
 	$(BIN)/ruff format --check src tests $(CAMPAIGNS)

@@ -13,7 +13,7 @@ from signloom.runtime.text import json_line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Serve models on this machine: a page that recognises and paints in the browser, where nothing leaves it, and "
+        "Serve models on this machine: a page that recognises signs in the browser, where nothing leaves it, and "
         "an API that names signs in files and frames that are sent. It listens on 127.0.0.1 alone, refuses other "
         "hosts and origins, and keeps nothing. Ctrl-C ends it."
     )
