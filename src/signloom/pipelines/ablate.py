@@ -30,6 +30,7 @@ from signloom.report.words import count
 from signloom.runtime.atomic import read_json, write_json
 from signloom.runtime.locks import locking_out
 from signloom.runtime.names import file_name
+from signloom.runtime.text import why
 from signloom.tasks import recipe_named
 from signloom.tasks.recognise.evaluate import score_corpus
 from signloom.tasks.recognise.policies import with_policy
@@ -144,7 +145,7 @@ def read_grid(file: Path) -> Grid:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"'{file}' is not a grid: {error}") from error
+        raise InputError(f"'{file}' is not a grid: {why(error)}") from error
     got = _checked(values, {k: kind for k, (kind, _) in _FIELDS.items()}, str(file))
     given: dict[str, Any] = {k: got.get(k, usual) for k, (_, usual) in _FIELDS.items()}
     if not given["corpus"]:

@@ -17,6 +17,7 @@ from signloom.data.rates import mixed_note, rates_of
 from signloom.data.stream import fingerprint_diff
 from signloom.errors import InputError
 from signloom.runtime.locks import locking_out
+from signloom.runtime.text import why
 
 COLUMNS = ("corpus", "label", "gloss")
 
@@ -42,7 +43,7 @@ def read_glosses(file: Path) -> Glosses:
         with open(file, encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.reader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"'{file}' is not a table of glosses: {error}") from error
+        raise InputError(f"'{file}' is not a table of glosses: {why(error)}") from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
     if not {"label", "gloss"} <= set(header) <= set(COLUMNS):
         raise InputError(

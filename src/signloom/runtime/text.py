@@ -42,3 +42,12 @@ def lines_of(text: str) -> list[str]:
     """
     lines = re.split("\r\n|\n|\r", text)
     return lines[:-1] if not lines[-1] else lines
+
+
+def why(error: Exception) -> str:
+    """What went wrong, in words: without the number and the file's name that the system's errors carry.
+
+    >>> why(FileNotFoundError(2, "No such file or directory", "grid.toml"))
+    'No such file or directory'
+    """
+    return (isinstance(error, OSError) and error.strerror) or str(error)

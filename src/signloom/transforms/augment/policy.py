@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from signloom.errors import InputError
+from signloom.runtime.text import why
 from signloom.transforms.augment.draw import ClipDraw, Facts, Placed, Timed, rounded
 
 VERSION = 1
@@ -313,7 +314,7 @@ def read_policy(file: Path) -> Policy:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"'{file}' is not a policy: {error}") from error
+        raise InputError(f"'{file}' is not a policy: {why(error)}") from error
     known = {"name", "about", "pick", "steps"}
     if wrong := sorted(set(values) - known):
         raise InputError(f"'{file}': a policy has no '{wrong[0]}'; it has {', '.join(sorted(known))}")
