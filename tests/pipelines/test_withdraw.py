@@ -16,6 +16,7 @@ from signloom.errors import InputError, SignloomError, SignloomWarning
 from signloom.models import ARCHITECTURES
 from signloom.pipelines.anonymise import anonymise_corpus, read_key
 from signloom.pipelines.augment import augment_corpus, derivation_of
+from signloom.pipelines.merge import merge_corpora
 from signloom.pipelines.shard import shard_corpus
 from signloom.pipelines.withdraw import find_person, mark_uses, remove_person
 from signloom.streams.anonymise import Anonymisation
@@ -108,6 +109,31 @@ def test_a_model_is_named_by_the_signer_too_when_the_clips_are_not_there(place):
     (found,) = find_person([place / "corpus", place / "run", place / "other"], names_of(place))
     assert (found.folder, found.files) == (place / "run", ())
     assert "2 other clips of a signer of that name" in found.kept[str(place / "run")]
+
+
+def test_a_corpus_in_which_signers_got_other_names_is_found_by_their_clips(tmp_path):
+    for name, content in (("a", "1"), ("b", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.pose").write_text(content)
+        one = Record("x", "house", "ann", streams={"pose": "x.pose"}, content=f"hash{content}")
+        write_manifest(Manifest((one,), tmp_path / name, {"streams": POSE}), tmp_path / name)
+    merge_corpora([tmp_path / n for n in "ab"], tmp_path / "joined", signers_apart=True)
+    assert read_manifest(tmp_path / "joined").signers == ("ann", "b ann")
+    with pytest.raises(InputError, match=r"'ann' were several people .* now they are 'ann' and 'b ann'"):
+        find_person([tmp_path / "joined"], ["ann"])
+    assert [f.clips for f in find_person([tmp_path / "joined"], ["b ann"])] == [("b_x",)]
+    with pytest.raises(InputError, match="several people"):
+        mark_uses([tmp_path / "joined"], ["ann"], ["display"])
+    mark_uses([tmp_path / "b", tmp_path / "joined"], ["ann"], ["display"])
+    assert read_manifest(tmp_path / "joined").meta["consent"] == {"b ann": {"display": False}}
+    found = find_person([tmp_path / "a", tmp_path / "joined"], ["ann"])
+    assert [(f.folder.name, f.clips) for f in found] == [("a", ("x",)), ("joined", ("x",))]
+    found = find_person([tmp_path / "b", tmp_path / "joined"], ["ann"])
+    assert [(f.folder.name, f.clips) for f in found] == [("b", ("x",)), ("joined", ("b_x",))]
+    remove_person(found, ["ann"])
+    joined = read_manifest(tmp_path / "joined")
+    assert [(r.id, r.signer) for r in joined] == [("x", "ann")]
+    assert list(joined.meta["consent"]) == ["b ann"]
 
 
 def test_footage_outside_of_the_corpus_or_shared_with_others_stays(tmp_path):

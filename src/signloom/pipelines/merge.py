@@ -103,7 +103,13 @@ def merge_corpora(
         "name": " + ".join(names),
         "source": "merged",
         "merged": [
-            {"name": n, "root": str(c.root.resolve()), "hash": c.corpus_hash(), "clips": len(c)}
+            {
+                "name": n,
+                "root": str(c.root.resolve()),
+                "hash": c.corpus_hash(),
+                "clips": len(c),
+                **({"signers": joined.called[n]} if n in joined.called else {}),
+            }
             for n, c in zip(names, corpora)
         ],
         **({"streams": streams} if streams else {}),
@@ -182,6 +188,8 @@ class _Joined:
         self._labels: dict[str, set[str]] = defaultdict(set)
         self._used: set[tuple[str, str]] = set()
         self._renamed = self._twice = self._left_out = self._unsplit = 0
+        self.called: dict[str, dict[str, str]] = defaultdict(dict)
+        """By corpus, the signers who have another name now, since somebody else has theirs."""
         self.consent: dict[str, dict[str, Any]] = {}
         """What signers said, by the name that they have now: who is one here allows what they allow in every corpus."""
 
@@ -252,7 +260,11 @@ class _Joined:
         if first == name:
             return who
         self._shared[kind].add(who)
-        return f"{name} {who}" if self.apart else who
+        if not self.apart:
+            return who
+        if kind == "signer":
+            self.called[name][who] = f"{name} {who}"
+        return f"{name} {who}"
 
     def notes(self) -> list[str]:
         """What was noticed. Raises InputError for rows of the table that no label fits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from signloom.data.consent import KEY, USES, WITHDRAWN, consent_in
 from signloom.data.failures import FAILURES_FILE, read_failures, write_failures
-from signloom.data.leaks import root_parents
+from signloom.data.leaks import identity_in, root_parents
 from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, write_manifest
 from signloom.data.seen import SeenClip, read_seen, seen_clips, signer_hash
 from signloom.data.shards import FILE_NAME as SHARDS_FILE
@@ -56,16 +56,18 @@ class OfPerson:
 def find_person(folders: Sequence[Path], names: Sequence[str], *, sources: bool = False) -> list[OfPerson]:
     """What there is of a person, who is called one of ``names``, in ``folders`` and all below them.
 
-    ``sources`` counts footage that lies outside of a corpus's folder among what is removed. Raises InputError for a
+    Clips that are the same as one of theirs are theirs, whatever their signer is called there. ``sources`` counts
+    footage that lies outside of a corpus's folder among what is removed. Raises InputError for a
     folder that is not there, and where nothing is signed by anybody of those names.
     """
     corpora, shards, runs = _places(folders)
     found, seen = [], []
     known: set[str] = set()
-    for folder in corpora:
-        manifest = read_manifest(folder)
+    manifests = [read_manifest(folder) for folder in corpora]
+    theirs = _identities([m for m in manifests if not _namesakes(m, names)], names)
+    for manifest in manifests:
         known |= set(manifest.signers)
-        if records := _of(manifest, names):
+        if records := _of(manifest, names, theirs):
             seen += list(seen_clips(manifest, records))
             found.append(_in_corpus(manifest, records, sources))
     for folder in shards if found else ():
@@ -93,9 +95,38 @@ def _places(folders: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]
     return list(dict.fromkeys(corpora)), list(dict.fromkeys(shards)), list(dict.fromkeys(runs))
 
 
-def _of(manifest: Manifest, names: Sequence[str]) -> list[Record]:
+def _namesakes(manifest: Manifest, names: Sequence[str]) -> dict[str, list[str]]:
+    """Which of ``names`` several people had before the corpus was merged, and what the others are called in it; those
+    whom ``names`` tell apart are left out."""
+    found: dict[str, list[str]] = {}
+    for part in manifest.meta.get("merged", ()):
+        for name, called in part.get("signers", {}).items():
+            if name in names:
+                found.setdefault(name, []).append(called)
+    return {name: called for name, called in found.items() if not set(called) & set(names)}
+
+
+def _identities(manifests: Sequence[Manifest], names: Sequence[str]) -> set[tuple[Any, ...]]:
+    """What tells the person's clips, where another corpus has them under another name: `merge --signers-apart`."""
+    found = set()
+    for manifest in manifests:
+        identity = identity_in(manifest)
+        found |= {same for r in manifest if r.signer in names and (same := identity(r)) is not None}
+    return found
+
+
+def _of(manifest: Manifest, names: Sequence[str], theirs: Set[tuple[Any, ...]]) -> list[Record]:
     """The person's clips, and all that was derived from them, whoever it is said to show."""
-    own = {r.id for r in manifest if r.signer in names}
+    namesakes = _namesakes(manifest, names)
+    if namesakes and not theirs:
+        name, others = next(iter(namesakes.items()))
+        called = "', '".join(others)
+        raise InputError(
+            f"'{name}' were several people before '{manifest.root}' was merged; now they are '{name}' and "
+            f"'{called}'. Give the folder of the corpus that is meant as well: their clips are known by it"
+        )
+    identity = identity_in(manifest)
+    own = {r.id for r in manifest if (r.signer in names and r.signer not in namesakes) or identity(r) in theirs}
     root = root_parents(manifest)
     return [r for r in manifest if r.id in own or root.get(r.id) in own or r.parent in own]
 
@@ -211,9 +242,11 @@ def _without(one: OfPerson, names: Sequence[str], day: str) -> None:
     manifest = read_manifest(one.folder)
     out = set(one.clips)
     given = {s: dict(c) for s, c in consent_in(manifest).items()}
-    for name in names:
-        if name in manifest.signers or name in given:
-            given[name] = {**given.get(name, {}), WITHDRAWN: day}
+    namesakes = _namesakes(manifest, names)
+    called = {name for name in names if name not in namesakes and (name in manifest.signers or name in given)}
+    called |= _signers(manifest.where(lambda r: r.id in out))
+    for name in sorted(called):
+        given[name] = {**given.get(name, {}), WITHDRAWN: day}
     meta = {**manifest.meta, KEY: given}
     rest = manifest.where(lambda r: r.id not in out)
     write_manifest(replace(rest, meta=meta), one.folder)
@@ -224,6 +257,11 @@ def _without(one: OfPerson, names: Sequence[str], day: str) -> None:
             tmp.write_text("".join(rows), encoding="utf-8")
     if (one.folder / FAILURES_FILE).exists():
         write_failures(one.folder, [row for row in read_failures(one.folder) if row.get("id") not in out])
+
+
+def _signers(records: Iterable[Record]) -> set[str]:
+    """Who signs in the clips that were made of no other."""
+    return {r.signer for r in records if r.parent is None and r.signer is not None}
 
 
 def _id_in(row: str) -> str | None:
@@ -237,17 +275,18 @@ def mark_uses(folders: Sequence[Path], names: Sequence[str], uses: Sequence[str]
     """Note in every corpus that one of ``names`` signs in that they no longer allow ``uses``; return those corpora."""
     if wrong := [u for u in uses if u not in USES]:
         raise InputError(f"uses: got {', '.join(wrong)}, expected some of {', '.join(USES)}")
+    manifests = [read_manifest(folder) for folder in _places(folders)[0]]
+    theirs = _identities([m for m in manifests if not _namesakes(m, names)], names)
     marked = []
-    for folder in _places(folders)[0]:
-        manifest = read_manifest(folder)
+    for manifest in manifests:
         given = {s: dict(c) for s, c in consent_in(manifest).items()}
-        here = [n for n in names if n in manifest.signers]
-        for name in here:
+        here = _signers(_of(manifest, names, theirs))
+        for name in sorted(here):
             given[name] = {**given.get(name, {}), **dict.fromkeys(uses, False)}
         if here:
-            with folder_lock(folder):
-                write_manifest(replace(manifest, meta={**manifest.meta, KEY: given}), folder)
-            marked.append(folder)
+            with folder_lock(manifest.root):
+                write_manifest(replace(manifest, meta={**manifest.meta, KEY: given}), manifest.root)
+            marked.append(manifest.root)
     if not marked:
         raise SignloomError(f"nobody called {', '.join(names)} signs in any of the corpora")
     return marked
