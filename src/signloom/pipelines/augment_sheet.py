@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -11,15 +12,15 @@ import numpy as np
 
 from signloom import media
 from signloom.data.manifest import Manifest, Record
-from signloom.data.skeleton import PARTS, Joints, joints_of
+from signloom.data.skeleton import joints_of, shoulder_width_px
 from signloom.errors import SignloomError
 from signloom.runtime.machine import machine_fault
 from signloom.streams.footage import Footage
+from signloom.streams.pose_view import draw_pose
 
 SHEET, VIDEO = "sheet.png", "side_by_side.mp4"
 _WIDE_PX = 320
 _MOST_FRAMES = 300
-_COLOURS = {"body": (255, 210, 60), "left_hand": (90, 220, 120), "right_hand": (90, 170, 255), "face": (255, 120, 200)}
 
 
 def write_sheets(corpus: Manifest, originals: Manifest, folder: Path, *, rows: int = 6, columns: int = 4) -> list[Path]:
@@ -86,19 +87,12 @@ def _pictures(record: Record, root: Path) -> tuple[str, list[np.ndarray], float]
                 size = _WIDE_PX, max(1, round(frame.shape[0] * _WIDE_PX / frame.shape[1]))
                 frames.append(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
     if joints is not None and joints.size_px:
-        for t in range(min(len(frames), len(joints))):
-            _draw(frames[t], joints, t, _WIDE_PX / joints.size_px[0])
+        small = replace(joints, xy_TJC=joints.xy_TJC * np.float32(_WIDE_PX / joints.size_px[0]))
+        shoulders_px = shoulder_width_px(small) or _WIDE_PX / 5
+        frames = [draw_pose(f, small, t, shoulders_px) if t < len(small) else f for t, f in enumerate(frames)]
     fps = float(record.fps or media.DEFAULT_FPS)
     made = record.extra.get("augmented") or {}
     return (", ".join(step["do"] for step in made.get("draw", ())) or record.id), frames, fps
-
-
-def _draw(picture: np.ndarray, joints: Joints, t: int, factor: float) -> None:
-    cv2 = media.import_cv2()
-    for part, where in PARTS.items():
-        here = joints.present_TJ[t, where]
-        for x, y in np.clip(joints.xy_TJC[t, where][here] * factor * 16 - 8, -(2**20), 2**20).astype(int).tolist():
-            cv2.circle(picture, (x, y), 20, _COLOURS[part], -1, cv2.LINE_AA, 4)
 
 
 def _titled(picture: np.ndarray, title: str) -> np.ndarray:
