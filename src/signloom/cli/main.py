@@ -43,7 +43,7 @@ VERBS = {
     "annotate": "find and name the signs in long recordings: for ELAN, captions, tables",
     "generate": "paint a signer from poses: .pose files or source video in, video out",
     "export": "write a model for other runtimes, phones and browsers: ONNX, OpenVINO, Core ML, the web",
-    "serve": "a page and an API on this machine: recognise and paint in the browser, send clips",
+    "serve": "a page and an API on this machine: recognise in the browser, send clips",
     "push": "share a model: its card filled from results, every file with its hash; a folder or a hub",
     "pull": "fetch a model that was pushed, checked by hash",
     "info": "what a run or corpus is, what it was made of, how good it is, and what it needs",
