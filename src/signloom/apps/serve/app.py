@@ -335,6 +335,8 @@ class Server:
 
     async def page(self, request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
+        if path == "api/predict":
+            raise HTTPException(405, headers={"Allow": "POST"})
         if path.startswith("api/"):
             raise _no_file(request)
         if not (PAGE / "index.html").is_file():
