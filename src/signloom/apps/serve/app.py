@@ -54,7 +54,7 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """What is told of it."""
-        told = {"id": self.id, "model": self.model, "file": self.file, "state": self.state}
+        told: dict[str, Any] = {"id": self.id, "model": self.model, "file": self.file, "state": self.state}
         told |= {"frames": self.frames, "of": self.of, "answer": self.answer}
         return told | {"refused": None if self.refused is None else self.refused.as_json()}
 

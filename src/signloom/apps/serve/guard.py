@@ -65,6 +65,10 @@ class Guard:
         await self.app(scope, receive, with_headers)
 
     def _check(self, scope: Scope) -> None:
+        if scope["type"] == "http" and scope["http_version"] not in ("1.0", "1.1"):
+            raise Refused(
+                400, "http", f"this is HTTP/{scope['http_version']}", where="the request line", wanted="HTTP/1.1"
+            )
         size = len(scope["path"]) + len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])
         if size > HEAD_BYTES:  # uvicorn measures only heads that come in parts
             raise Refused(
