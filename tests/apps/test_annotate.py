@@ -52,3 +52,8 @@ def test_what_is_there_is_done_again_for_another_model_only_when_asked(annotated
     assert "two" in (out / "hour.csv").read_text()
     (out / "journal.jsonl").unlink()  # somebody's own files of that name
     assert annotated("two")[1][0]["reason"] == "other-model"
+
+
+def test_without_a_segmenter_it_says_that_signs_are_parted_by_a_rule(annotated, tmp_path, capsys):
+    cli.main(["annotate", "one", str(tmp_path / "hour.mp4"), "--out", str(tmp_path / "out")])
+    assert "by a rule" in capsys.readouterr().err
