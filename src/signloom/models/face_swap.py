@@ -56,20 +56,20 @@ class _Grow(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What one person looks like: a code's map (B, W, s, s) → a picture (B, 3, 16 s, 16 s) from 0 to 1. ``usual`` is
-    the face that it differs from, in logits."""
+    """What one person looks like: a code's map (B, W, s, s) → a picture (B, 3, 16 s, 16 s) from 0 to 1. ``mean_face``
+    is the face that it differs from, in logits."""
 
     def __init__(self, config: FaceSwapConfig):
         super().__init__()
         a, b, c, d = config.widths
         self.grow = nn.Sequential(_Grow(d, c), _Grow(c, b), _Grow(b, a))
         self.last = nn.Conv2d(a, 4 * 3, 3, padding=1)
-        self.usual = nn.Parameter(torch.zeros(3, config.size_px, config.size_px))
+        self.mean_face = nn.Parameter(torch.zeros(3, config.size_px, config.size_px))
         with torch.no_grad():
             self.last.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.usual + F.pixel_shuffle(self.last(self.grow(x)), 2))
+        return torch.sigmoid(self.mean_face + F.pixel_shuffle(self.last(self.grow(x)), 2))
 
 
 class FaceSwap(nn.Module):
@@ -93,7 +93,7 @@ class FaceSwap(nn.Module):
         self.seen_2 = _conv(c + b, b)
         self.seen_1 = _conv(b + a, a)
         self.seen = nn.Conv2d(a, 4, 3, padding=1)
-        self.seen_usual = nn.Parameter(torch.zeros(1, config.size_px, config.size_px))
+        self.seen_mean = nn.Parameter(torch.zeros(1, config.size_px, config.size_px))
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What the encoder sees at a half, a quarter, an eighth and a sixteenth of the size."""
@@ -118,7 +118,7 @@ class FaceSwap(nn.Module):
         x = self.seen_3(torch.cat([up(four), three], 1))
         x = self.seen_2(torch.cat([up(x), two], 1))
         x = self.seen_1(torch.cat([up(x), one], 1))
-        return self.seen_usual + F.pixel_shuffle(self.seen(x), 2)
+        return self.seen_mean + F.pixel_shuffle(self.seen(x), 2)
 
     def forward(self, face: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(face)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from signloom.training.export import Exported
 
 
+MEANS = ("mean_face", "seen_mean")
+"""Parameters that are pictures: they begin nearly right and do not decay."""
+
+
 @dataclass(frozen=True)
 class Swap:
     """Faces of several people and of nobody. Implements :class:`signloom.training.task.Task`."""
@@ -63,8 +67,8 @@ class Swap:
         """Weight decay for kernels only."""
         s = self.recipe.schedule
         named = list(modules["model"].named_parameters())
-        kernels = [p for name, p in named if p.ndim > 1 and not name.endswith("usual")]
-        rest = [p for name, p in named if p.ndim <= 1 or name.endswith("usual")]
+        kernels = [p for name, p in named if p.ndim > 1 and not name.endswith(MEANS)]
+        rest = [p for name, p in named if p.ndim <= 1 or name.endswith(MEANS)]
         return {
             "model": [
                 {"params": kernels, "lr": s.learning_rate, "weight_decay": s.weight_decay},
@@ -149,9 +153,9 @@ def _begin_with_means(model: Any, data: SwapData) -> None:
 
     with torch.no_grad():
         for decoder, name in zip(model.decoders, data.inputs.identities):
-            decoder.usual.copy_(logits(data.faces[name].pictures_N.mean(0)).permute(2, 0, 1))
+            decoder.mean_face.copy_(logits(data.faces[name].pictures_N.mean(0)).permute(2, 0, 1))
         seen = [own.seen_N.mean(0) for own in data.faces.values()]
-        model.seen_usual.copy_(logits(sum(seen) / len(seen))[None])
+        model.seen_mean.copy_(logits(sum(seen) / len(seen))[None])
 
 
 def face_loss(losses: SwapLosses, picture: Tensor, seen: Tensor, batch: Batch) -> Tensor:
