@@ -13,13 +13,13 @@ from signloom.runtime.text import json_line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Serve models on this machine: a page that recognises signs in the browser, where nothing leaves it, and "
+        "Serve models on this machine: a page that recognises in the browser, where nothing leaves it, and "
         "an API that names signs in files and frames that are sent. It listens on 127.0.0.1 alone, refuses other "
         "hosts and origins, and keeps nothing. Ctrl-C ends it."
     )
     parser.epilog = """examples:
   signloom serve runs/mine/model --open
-  signloom serve runs/a runs/me --port 8080              several: a recogniser, a generator
+  signloom serve runs/a runs/b --port 8080              several, by name
   signloom serve web/signs                               a folder of `signloom export --to web`: the page alone
   curl --data-binary @clip.mp4 'http://127.0.0.1:8765/api/predict?top=3'
 

@@ -28,8 +28,8 @@ if __name__ == "__main__":
     serve(models, listening, limits, names=names_of("127.0.0.1", port), ready=lambda: print(port, flush=True))
 """
 LIMITS = {
-    "upload_bytes": 1 << 20, "upload_s": 3.0, "silent_s": 0.5, "head_s": 0.8, "frames": 60, "side_px": 1024,
-    "frame_bytes": 1 << 19, "stream_idle_s": 1.0, "connections": 40, "memory_bytes": 1 << 30,
+    "upload_bytes": 1 << 20, "upload_s": 8.0, "silent_s": 2.0, "head_s": 3.0, "frames": 60, "side_px": 1024,
+    "frame_bytes": 1 << 19, "stream_idle_s": 4.0, "connections": 40, "memory_bytes": 1 << 30,
 }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ class Served:
     def host(self):
         return f"127.0.0.1:{self.port}"
 
-    def ask(self, method, path, body=None, headers=None, timeout=30):
+    def ask(self, method, path, body=None, headers=None, timeout=240):
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
@@ -63,7 +63,7 @@ class Served:
         finally:
             connection.close()
 
-    def raw(self, data, timeout=10.0):
+    def raw(self, data, timeout=60.0):
         """What comes back when just these bytes are sent."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
             s.sendall(data)

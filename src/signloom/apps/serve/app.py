@@ -89,7 +89,7 @@ class Server:
         self.scratch = Path(tempfile.mkdtemp(prefix="signloom-serve-"))
         try:
             if self.pool.models:
-                self.pool.start()
+                self.pool.start(self.scratch)
             yield
         finally:
             for job in self.jobs.values():

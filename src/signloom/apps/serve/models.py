@@ -12,12 +12,12 @@ from typing import Any
 
 import signloom
 from signloom.errors import CheckpointError, InputError, SignloomError
+from signloom.runtime.atomic import read_json
 from signloom.runtime.hashing import fingerprint_hash
 from signloom.runtime.names import file_name
-from signloom.tasks import task_named
-from signloom.tasks.recognise.fuse import is_fusion
-from signloom.training.checkpoint import checkpoint_folder, load_checkpoint, read_config, weights_file
-from signloom.training.export import write_export
+from signloom.training.checkpoint import checkpoint_folder, read_config, weights_file
+
+FUSION = "fusion.json"
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ def _opened(folder: Path, name: str, cache: Path, web: bool, tell: Callable[[str
     if (folder / "model.json").is_file():
         about = _read_export(folder)
         return Served(name, None, folder, _told(name, about, web=True, api=False))
-    if is_fusion(folder):
-        from signloom.tasks import load_predictor
-
-        about = {"task": "recognise", "labels": list(load_predictor(folder).labels)}
+    if (folder / FUSION).is_file():
+        members = [read_config(folder / m["path"]) for m in read_json(folder / FUSION)["members"]]
+        about = {"task": "recognise", "labels": sorted({label for config in members for label in config["labels"]})}
         tell(f"{name}: a fusion is not exported, so a page cannot run it; it answers here")
         return Served(name, folder, None, _told(name, about, web=False, api=True))
     config = read_config(folder)
@@ -124,6 +123,10 @@ def _exported(folder: Path, name: str, cache: Path, tell: Callable[[str], None])
         except InputError:
             pass  # it is made again
     tell(f"{name}: written for pages, once …")
+    from signloom.tasks import task_named
+    from signloom.training.checkpoint import load_checkpoint
+    from signloom.training.export import write_export
+
     try:
         checkpoint = load_checkpoint(folder)
         write_export(task_named(checkpoint.task).export(checkpoint), "web", out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 import warnings
@@ -26,7 +27,7 @@ TOO_MUCH = ("too-large", "too-long")
 # --- in the process -------------------------------------------------------------------------------------------------
 
 
-def work(pipe: Connection, models: Mapping[str, Path], limits: ServeLimits) -> None:
+def work(pipe: Connection, models: Mapping[str, Path], limits: ServeLimits, scratch: Path) -> None:
     """Answer what comes through ``pipe``, until it closes.
 
     ``("load", model)``, ``("predict", model, file, shown, top)``; ``("open", model, fps, top)``, then ``("frame",
@@ -35,21 +36,20 @@ def work(pipe: Connection, models: Mapping[str, Path], limits: ServeLimits) -> N
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides what Ctrl-C means
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # native libraries write warnings there
-    with tempfile.TemporaryDirectory(prefix="signloom-serve-") as scratch:
-        worker = _Working(models, limits, Path(scratch))
-        while True:
-            try:
-                kind, *what = pipe.recv()
-            except (EOFError, OSError):
-                return
-            try:
-                answer = worker.do(kind, what, lambda *told: pipe.send(told))
-            except Exception as error:
-                answer = _refusal(error)
-            try:
-                pipe.send(answer)
-            except OSError:
-                return
+    worker = _Working(models, limits, scratch)
+    while True:
+        try:
+            kind, *what = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = worker.do(kind, what, lambda *told: pipe.send(told))
+        except Exception as error:
+            answer = _refusal(error)
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
 
 
 def _refusal(error: Exception) -> tuple[Any, ...]:
@@ -170,12 +170,13 @@ def _cap_memory(more_bytes: int) -> None:
 
 
 class Worker:
-    """One such process, as the server sees it."""
+    """One such process, as the server sees it. It has a folder of its own in ``scratch``, gone with it."""
 
-    def __init__(self, models: Mapping[str, Path], limits: ServeLimits):
+    def __init__(self, models: Mapping[str, Path], limits: ServeLimits, scratch: Path):
+        self.folder = Path(tempfile.mkdtemp(dir=scratch))
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, models, limits), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, models, limits, self.folder), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -216,6 +217,7 @@ class Worker:
         if self.process.is_alive():
             self.process.kill()
         self.process.join(5)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 _WANTED = {
@@ -231,15 +233,20 @@ class Pool:
 
     def __init__(self, models: Mapping[str, Path], limits: ServeLimits):
         self.models, self.limits = models, limits
+        self.scratch = Path()
         self.idle: list[Worker] = []
         self.busy: set[Worker] = set()
         self.waiting = 0
         self._free = asyncio.Condition()
 
-    def start(self) -> None:
-        """Start the processes."""
+    def start(self, scratch: Path) -> None:
+        """Start the processes, which keep what they need in ``scratch``."""
+        self.scratch = scratch
+        self._fill()
+
+    def _fill(self) -> None:
         while len(self.idle) + len(self.busy) < self.limits.workers:
-            self.idle.append(Worker(self.models, self.limits))
+            self.idle.append(Worker(self.models, self.limits, self.scratch))
 
     def close(self) -> None:
         """End all of them."""
@@ -266,7 +273,7 @@ class Pool:
                 self.idle.append(worker)
             else:
                 worker.kill()
-                self.start()
+                self._fill()
             async with self._free:
                 self._free.notify()
 
@@ -289,6 +296,6 @@ class Pool:
             self.waiting -= 1
         if not worker.process.is_alive():  # the system took it, for want of memory, say
             worker.kill()
-            worker = Worker(self.models, self.limits)
+            worker = Worker(self.models, self.limits, self.scratch)
         self.busy.add(worker)
         return worker
