@@ -90,7 +90,8 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       features = data.features;
       const ghosts = data.ghosts ? `; in ${data.ghosts} one hand was found twice` : "";
       const found = data.found < data.frames ? `, somebody in ${data.found} of them` : "";
-      showVerdict(data.verdict, `${name}: ${data.frames} frames${found}${ghosts}`);
+      name = `${name}: ${data.frames} frames${found}${ghosts}`;
+      showVerdict(data.verdict, name);
       say(`Done: ${data.frames} frames looked at, ${((1000 * seen) / tookMs).toFixed(1)} a second.`);
       showTimes(data.networks);
       become("idle");
