@@ -86,8 +86,8 @@ def answer_rows(
     return [{"file": str(p), **(found.get(r.id) or failed[r.id])} for p, r in zip(paths, records)], outcomes
 
 
-def identity_of(predictor: Recogniser | FusedRecogniser) -> str:
-    """Changes with what the model is: weights, settings, and what it was taught."""
+def identity_of(predictor: Any) -> str:
+    """Changes with what a trained model, or a fusion, is: weights, settings, and what it was taught."""
     runs = predictor.runs if isinstance(predictor, FusedRecogniser) else [predictor]
     parts: list[Any] = [checkpoint_hash(run.checkpoint) for run in runs]
     return fingerprint_hash(*parts, asdict(predictor.fusion) if isinstance(predictor, FusedRecogniser) else "")
