@@ -95,7 +95,8 @@ def read_key(file: Path) -> Names:
     try:
         if kept["format"] != KEY_FORMAT:
             raise KeyError("format")
-        signers, sources, clips = ({str(a): str(b) for a, b in kept[k].items()} for k in ("signers", "sources", "clips"))
+        kinds = ("signers", "sources", "clips")
+        signers, sources, clips = ({str(a): str(b) for a, b in kept[kind].items()} for kind in kinds)
         return Names(bytes.fromhex(kept["secret"]), signers, sources, clips)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{file}' is no key that `signloom anonymise --key` wrote: {error!r}") from error
