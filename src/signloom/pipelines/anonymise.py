@@ -96,7 +96,7 @@ def read_key(file: Path) -> Names:
         if kept["format"] != KEY_FORMAT:
             raise KeyError("format")
         names = {k: {str(a): str(b) for a, b in kept[k].items()} for k in ("signers", "sources", "clips")}
-        return Names(bytes.fromhex(kept["secret"]), **names)
+        return Names(bytes.fromhex(kept["secret"]), names["signers"], names["sources"], names["clips"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{file}' is no key that `signloom anonymise --key` wrote: {error!r}") from error
 
