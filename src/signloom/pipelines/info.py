@@ -137,7 +137,7 @@ def _about_run(folder: Path) -> dict[str, Any]:
     task = task_of_run(folder)
     corpus, split = config["corpus"], config["split"]
     finished = read_json(folder / RUN_FILE) if (folder / RUN_FILE).exists() else {}
-    use = "generate" if task == "paint" else "predict"
+    uses = {"paint": f"signloom generate {folder} …", "swap": f"signloom anonymise … --method swap --model {folder}"}
     about = {
         "kind": "run" if finished else "unfinished run" if (folder / STATE_FILE).exists() else "checkpoint",
         "folder": str(folder),
@@ -148,7 +148,7 @@ def _about_run(folder: Path) -> dict[str, Any]:
         "labels": len(config["labels"]) or None,
         "taught": {label: row["clips"] for label, row in (config.get("taught") or {}).items()},
         "none_of_these": _tells_unknown(config) if config["labels"] else None,
-        "signers": list(config["inputs"].get("signers", ())),
+        "signers": list(config["inputs"].get("identities") or config["inputs"].get("signers", ())),
         "needs": {s: _made(made) for s, made in config["streams"].items()},
         "trained_on": {k: corpus.get(k) for k in ("name", "n_clips", "n_signers", "licences") if k in corpus},
         "rates": in_words(corpus.get("rates", {})),
@@ -160,9 +160,10 @@ def _about_run(folder: Path) -> dict[str, Any]:
         "signloom": config["signloom"],
     }
     unfinished = about["kind"] == "unfinished run"
+    use = uses.get(str(task), f"signloom predict {folder} …")
     return {
         **about,
-        "next": "give its `signloom train` command again to finish it" if unfinished else f"signloom {use} {folder} …",
+        "next": "give its `signloom train` command again to finish it" if unfinished else use,
     }
 
 
