@@ -53,13 +53,6 @@ file, model and options: what is answered is not done again, unless it has chang
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
-_USES = {
-    "paint": "signloom generate {run} …",
-    "segment": "signloom annotate MODEL … --segmenter {run}",
-    "swap": "signloom anonymise … --method swap --model {run}",
-}
-
-
 def run(args: argparse.Namespace) -> int:
     import tempfile
 
@@ -71,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from signloom.sources import parse_options
     from signloom.sources.listing import collect_files
     from signloom.sources.sensors import sensor_options
-    from signloom.tasks import load_predictor
+    from signloom.tasks import load_predictor, use_of
     from signloom.tasks.recognise.open_set import NOT_TOLD
 
     if args.out is not None:
@@ -81,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         check_out(args.out, folder=False)
     predictor = load_predictor(args.run)
     if not hasattr(predictor, "labels"):
-        use = _USES[predictor.checkpoint.task].format(run=args.run)
+        use = use_of(predictor.checkpoint.task, args.run)
         raise InputError(f"'{args.run}' names no signs; give a run of a recogniser. What it is for: {use}")
     if not getattr(predictor, "tells_unknown", False):
         say(f"note: {NOT_TOLD}", file=sys.stderr)

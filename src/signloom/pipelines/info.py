@@ -13,7 +13,7 @@ from signloom.data.rates import in_words, rates_of
 from signloom.data.shards import has_shards, read_shards
 from signloom.errors import CheckpointError, InputError
 from signloom.runtime.atomic import read_json
-from signloom.tasks import task_of_run
+from signloom.tasks import task_of_run, use_of
 from signloom.tasks.recognise.fuse import FILE_NAME as FUSION_FILE
 from signloom.tasks.recognise.fuse import crossval_runs, is_crossval, is_fusion
 from signloom.training.checkpoint import checkpoint_folder, read_config
@@ -147,7 +147,7 @@ def _about_run(folder: Path) -> dict[str, Any]:
         "labels": len(config["labels"]) or None,
         "taught": {label: row["clips"] for label, row in (config.get("taught") or {}).items()},
         "none_of_these": _tells_unknown(config) if config["labels"] else None,
-        "signers": list(config["inputs"].get("signers", ())),
+        "signers": list(config["inputs"].get("identities") or config["inputs"].get("signers", ())),
         "needs": {s: _made(made) for s, made in config["streams"].items()},
         "trained_on": {k: corpus.get(k) for k in ("name", "n_clips", "n_signers", "licences") if k in corpus},
         "rates": in_words(corpus.get("rates", {})),
@@ -161,15 +161,8 @@ def _about_run(folder: Path) -> dict[str, Any]:
     unfinished = about["kind"] == "unfinished run"
     return {
         **about,
-        "next": "give its `signloom train` command again to finish it" if unfinished else _use(task, folder),
+        "next": "give its `signloom train` command again to finish it" if unfinished else use_of(task, folder),
     }
-
-
-def _use(task: str | None, folder: Path) -> str:
-    """What a run is for."""
-    if task == "segment":
-        return f"signloom annotate MODEL … --segmenter {folder}"
-    return f"signloom {'generate' if task == 'paint' else 'predict'} {folder} …"
 
 
 def _tells_unknown(config: Mapping[str, Any]) -> str:

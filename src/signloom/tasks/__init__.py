@@ -18,6 +18,17 @@ TASKS = {
     "swap": "signloom.tasks.swap.task:Swap",
 }
 
+_USES = {
+    "paint": "signloom generate {run} …",
+    "segment": "signloom annotate MODEL … --segmenter {run}",
+    "swap": "signloom anonymise … --method swap --model {run}",
+}
+
+
+def use_of(task: str | None, run: str | Path) -> str:
+    """The command that a run of ``task`` is for."""
+    return _USES.get(task or "", "signloom predict {run} …").format(run=run)
+
 
 def task_named(name: str) -> Any:
     """The class of the task ``name``, imported now."""
