@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
@@ -42,6 +43,9 @@ function files(): Plugin {
       const own = readdirSync(resolve(here, "public"));
       const source = JSON.stringify(["./", ...[...built, ...own].sort().map((name) => `./${name}`)], null, 1);
       this.emitFile({ type: "asset", fileName: "files.json", source });
+      // A service worker is installed anew when its own bytes change: so they tell of what it keeps.
+      const worker = bundle["sw.js"];
+      if (worker?.type === "chunk") worker.code += `\n// ${createHash("sha256").update(source).digest("hex")}\n`;
     },
   };
 }
