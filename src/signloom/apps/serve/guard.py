@@ -69,7 +69,7 @@ class Guard:
             raise Refused(
                 400, "http", f"this is HTTP/{scope['http_version']}", where="the request line", wanted="HTTP/1.1"
             )
-        size = len(scope["path"]) + len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])
+        size = len(scope["path"]) + len(scope["query_string"]) + sum(len(n) + len(v) + 4 for n, v in scope["headers"])
         if size > HEAD_BYTES:  # uvicorn measures only heads that come in parts
             raise Refused(
                 431, "head", f"{size} bytes of path and headers", where="the head", wanted=f"at most {HEAD_BYTES} bytes"
