@@ -14,7 +14,7 @@ from signloom.data.skeleton import INDEX, PARTS
 from signloom.streams import streams_of
 from signloom.tasks.segment.data import MEASURED_MIXES, changed, measured_footage, read_material, targets
 from signloom.tasks.segment.decode import BEGIN, INSIDE, OUTSIDE, Thresholds, stretches
-from signloom.tasks.segment.footage import NO_SIGN, Footage, Mix, compose, rest
+from signloom.tasks.segment.footage import NO_SIGN, Footage, Mix, compose, rest, resting_at
 from signloom.tasks.segment.idle import move_idly
 from signloom.tasks.segment.recipes import SegmentAugment
 from signloom.transforms.motion_input import N_JOINTS, MotionInput
@@ -104,6 +104,22 @@ def test_idle_hands_leave_rest_and_come_back(clips):
         wrists = [INDEX["left_wrist"], WRIST]
         moved = max(moved, np.abs(xy[:, wrists] - still[0][:, wrists]).max() / clips[0].unit_px)
     assert moved > 0.5
+
+
+def test_who_rests_elsewhere_signs_where_the_sign_is(clips):
+    clip = clips[0]
+    place_SC = np.array([[0.2, 0.8], [0.3, 0.9]])
+    other = resting_at(clip, place_SC, seen=True)
+    middle = clip.xy_TJC[:, [INDEX["left_shoulder"], INDEX["right_shoulder"]]].mean(1)
+    for side, (x, y) in zip(("left", "right"), place_SC):
+        wrist, shoulder = INDEX[f"{side}_wrist"], INDEX[f"{side}_shoulder"]
+        outwards = np.sign(clip.xy_TJC[0, shoulder, 0] - middle[0, 0])
+        place = (other.xy_TJC[0, wrist] - middle[0]) / clip.unit_px
+        assert place == pytest.approx([outwards * x, y], abs=0.15)
+    busy = max((INDEX["left_wrist"], WRIST), key=lambda j: np.ptp(clip.xy_TJC[:, j, 1]))
+    top = clip.xy_TJC[:, busy, 1].argmin()
+    assert other.xy_TJC[top, busy] == pytest.approx(clip.xy_TJC[top, busy], abs=0.05 * clip.unit_px)
+    assert np.isfinite(other.xy_TJC).all()
 
 
 def test_changes_keep_what_is_whose(clips):

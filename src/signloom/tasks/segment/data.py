@@ -16,7 +16,7 @@ from signloom.errors import InputError
 from signloom.runtime.progress import Progress
 from signloom.streams import streams_of
 from signloom.tasks.segment.decode import BEGIN, INSIDE, OUTSIDE
-from signloom.tasks.segment.footage import NO_SIGN, Footage, Material, Mix, compose, material
+from signloom.tasks.segment.footage import NO_SIGN, Footage, Material, Mix, compose, material, resting_at
 from signloom.tasks.segment.recipes import SegmentAugment, SegmentRecipe
 from signloom.training.prefetch import Prefetch
 from signloom.transforms.motion_input import N_JOINTS, MotionInput
@@ -170,11 +170,16 @@ class SegmentData:
 
     def _clips(self, rng: np.random.Generator) -> Iterator[Material]:
         """Clips of one signer, and now and then of another, without end."""
-        own = self._of_signer[int(rng.choice(len(self._of_signer), p=self._share))]
         while True:
-            yield own[int(rng.integers(len(own)))]
-            if rng.random() < self.recipe.augment.other_signer:
-                own = self._of_signer[int(rng.choice(len(self._of_signer), p=self._share))]
+            own = self._of_signer[int(rng.choice(len(self._of_signer), p=self._share))]
+            elsewhere = rng.random() < self.recipe.augment.rest
+            place_SC = np.stack([rng.uniform(-0.1, 0.6, 2), rng.uniform(0.6, 1.6) + rng.uniform(-0.1, 0.1, 2)], 1)
+            seen = rng.random() < 0.6
+            goes_on = True
+            while goes_on:
+                clip = own[int(rng.integers(len(own)))]
+                yield resting_at(clip, place_SC, seen) if elsewhere else clip
+                goes_on = rng.random() >= self.recipe.augment.other_signer
 
     def validation_footage(self) -> list[tuple[str, Footage]]:
         """The validation clips put together in every way, by the name of the way; made once."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from signloom.data.corpus import ClipRef
-from signloom.data.skeleton import Joints, interpolated, shoulder_width_px
+from signloom.data.skeleton import HAND_SIDES, INDEX, PARTS, Joints, interpolated, shoulder_width_px
 from signloom.metrics.segments import Stretch
 from signloom.tasks.segment.idle import move_idly
 from signloom.transforms.sign_spans import SignSpan, sign_span
@@ -269,6 +269,46 @@ def rest(clip: Material, n: int, rng, before=None) -> tuple[np.ndarray, np.ndarr
         m = min(n, 5)
         xy[:m], present[:m] = _blend(*_still(before, m), xy[:m], present[:m])
     return xy, present
+
+
+def resting_at(clip: Material, place_SC: np.ndarray, seen: bool) -> Material:
+    """``clip`` as if its signer rested each hand at ``place_SC``, in shoulder widths from between the shoulders: x
+    outwards, y down. The sign stays where it is, and the way there and back changes.
+
+    With ``seen`` a hand is found at rest as well, in the shape that it has nearest in time.
+    """
+    if clip.span is None:
+        return clip
+    xy, present = clip.xy_TJC.copy(), clip.present_TJ.copy()
+    middle_TC = xy[:, [INDEX["left_shoulder"], INDEX["right_shoulder"]]].mean(1)
+    outside_T = np.ones(len(clip), bool)
+    outside_T[clip.span.start : clip.span.end] = False
+    for side, place_C in zip(HAND_SIDES, place_SC):
+        part, wrist, elbow = PARTS[f"{side}_hand"], INDEX[f"{side}_wrist"], INDEX[f"{side}_elbow"]
+        found_T = present[:, part].any(1)
+        home_TC = np.where(found_T[:, None], xy[:, part.start], xy[:, wrist])
+        known_T = found_T | present[:, wrist]
+        at_rest_T = known_T & outside_T
+        if not at_rest_T.any():
+            continue
+        rest_C = np.median(home_TC[at_rest_T], 0)
+        far_T = np.where(known_T, np.linalg.norm(home_TC - rest_C, axis=-1) / clip.unit_px, 0)
+        u_T = np.clip(far_T / max(0.3, 0.6 * float(far_T.max())), 0, 1)
+        low_T = 1 - u_T * u_T * (3 - 2 * u_T)
+        outwards = np.sign(xy[:, INDEX[f"{side}_shoulder"], 0] - middle_TC[:, 0])[:, None]
+        target_TC = middle_TC + clip.unit_px * place_C * np.concatenate([outwards, np.ones_like(outwards)], 1)
+        away_TC = (low_T[:, None] * (target_TC - rest_C)).astype(np.float32)
+        xy[:, part] += away_TC[:, None]
+        xy[:, wrist] += away_TC
+        xy[:, elbow] += away_TC / 2
+        rows = np.flatnonzero(found_T)
+        if seen and len(rows):
+            missing = np.flatnonzero(known_T & ~found_T)
+            nearest = rows[np.abs(missing[:, None] - rows).argmin(1)]
+            shape = xy[nearest, part] - xy[nearest, part.start][:, None]
+            xy[missing, part] = (home_TC + away_TC)[missing, None] + shape
+            present[missing, part] = True
+    return replace(clip, xy_TJC=np.where(present[..., None], xy, 0).astype(np.float32), present_TJ=present)
 
 
 def _add_recording(reel: _Reel, clip: Material, rate_hz: float, rng, least_frames: int | None) -> None:

@@ -18,7 +18,7 @@ class SegmentAugment:
     ``rates_hz`` is the range of frame rates, drawn evenly in their logarithm; a clip keeps its own in ``own_rate`` of
     sequences. ``drop`` is the largest share of frames left out, ``mirror`` the chance of a mirror image, ``scale`` and
     ``aspect`` are fractions, ``jitter`` in shoulder widths; ``lose_hand`` is the chance that a hand is not found for a
-    while, ``other_signer`` that the next clip is another signer's.
+    while, ``other_signer`` that the next clip is another signer's, ``rest`` that a signer rests the hands elsewhere.
     """
 
     mix: Mix = field(
@@ -33,6 +33,7 @@ class SegmentAugment:
     jitter: float = 0.02
     lose_hand: float = 0.3
     other_signer: float = 0.1
+    rest: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def segment() -> SegmentRecipe:
     return SegmentRecipe(
         name="segment",
         schedule=Schedule(
-            steps=300,
+            steps=240,
             min_steps=0,
             steps_per_class=0,
             batch_size=16,
