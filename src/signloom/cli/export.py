@@ -83,11 +83,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-_SHOWN = ("file", "json", "to", "precision", "bytes", "inputs", "outputs", "checked", "measured")
+_SHOWN = ("file", "json", "to", "precision", "graph_bytes", "bytes", "inputs", "outputs", "checked", "measured")
 
 
 def _lines(about: dict[str, Any]) -> list[str]:
-    lines = [f"{about['file']}: {about['to']}, {about['precision']}, {about['bytes'] / 2**20:.1f} MiB with its sample"]
+    lines = [f"{about['file']}: {about['to']}, {about['precision']}, {about['graph_bytes'] / 2**20:.2f} MiB"]
     for kind in ("inputs", "outputs"):
         lines.append(f"  {kind}: " + ", ".join(f"{name} {shape}" for name, shape in about[kind].items()))
     apart = about["checked"].get("apart")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from signloom.report.words import count, interval, overlap_lines, split_phrase
+from signloom.report.words import count, overlap_lines, split_phrase
 from signloom.runtime.text import json_line, plain
 
 METRICS = {
@@ -44,7 +44,7 @@ def _head(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]], name:
     paints = _task(config) == "paint"
     kind = "image-to-image" if paints else "video-classification"
     lines = ["---", "library_name: signloom", f"pipeline_tag: {kind}"]
-    lines += [f"license: {json_line(licence)}" if licence else "license: unknown"]
+    lines += [f"license: {json_line(licence.lower())}" if licence else "license: unknown"]
     lines += ["tags:", *(f"- {tag}" for tag in ("signloom", "sign-language", _task(config)))]
     shown = [(r, m) for r in results if (m := _figures(r))]
     if shown:
@@ -91,7 +91,7 @@ def _results(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) ->
         if figures:
             clips = (result.get("overlap") or {}).get("n_clips") or len(result.get("clips") or ())
             rows += [f"\n| on {count(clips, 'clip')} | | 95 % interval |", "|---|---|---|"]
-            rows += [f"| {METRICS[key]} | {v['value']:.3f} | {interval(v) or '–'} |" for key, v in figures.items()]
+            rows += [f"| {METRICS[key]} | {v['value']:.3f} | {_interval(v)} |" for key, v in figures.items()]
             rows.append("")
         rows += [f"- {line}" for line in overlap_lines(result)]
         if signers := result.get("per_signer"):
@@ -99,6 +99,11 @@ def _results(config: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) ->
             if worst is not None:
                 rows.append(f"- {count(len(signers), 'signer')} measured; the worst has top-1 {worst:.3f}.")
     return "\n".join(rows)
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    low, high = value.get("low"), value.get("high")
+    return f"{low:.3f} – {high:.3f}" if _is_number(low) and _is_number(high) else "–"
 
 
 def _is_number(value: Any) -> bool:

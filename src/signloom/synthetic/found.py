@@ -63,7 +63,7 @@ def _lose(points_TPC: np.ndarray, rows: np.ndarray | slice, side: int) -> None:
 def _with_faults(clip: Found) -> Found:
     points, n = clip.points_TPC.copy(), len(clip.points_TPC)
     twice = slice(n // 2, n // 2 + 3)
-    points[twice, _RIGHT] = points[twice, _LEFT] + np.float32([1.5, -1, 0, 0])
+    points[twice, _RIGHT] = points[twice, _LEFT] + np.array([1.5, -1, 0, 0], np.float32)
     points[twice, N_POINTS + 1] = (0.9, 0.1, 0, 1)
     _lose(points, slice(n // 4, n // 4 + 4), 0)
     points[n // 3 : n // 3 + 5, _FACE] = 0

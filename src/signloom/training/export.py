@@ -109,6 +109,7 @@ def write_export(
             "to": to,
             "precision": precision,
             "files": _files(main, form.SUFFIX),
+            "graph_bytes": _bytes(scratch),
             **_puts(exported),
             "checked": checked,
         }
@@ -183,6 +184,10 @@ def _files(main: Path, suffix: str) -> dict[str, Any]:
     return {"graph": [part.name for part in sorted((main.parent if suffix else main).iterdir())]}
 
 
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _write_beside(exported: Exported, about: dict[str, Any], main: Path, suffix: str) -> Path:
     """Write the JSON of ``about``, with prototypes and sample in files of their own, and give its place."""
     folder, before = (main.parent, f"{main.stem}.") if suffix else (main, "")
@@ -198,7 +203,7 @@ def _write_beside(exported: Exported, about: dict[str, Any], main: Path, suffix:
             about["files"][kind] = held.name
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     about["sha256"] = {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-    about["bytes"] = sum(f.stat().st_size for f in files)
+    about["bytes"] = _bytes(folder)
     return write_json(folder / (f"{before}json" if suffix else "model.json"), about)
 
 

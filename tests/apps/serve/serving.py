@@ -93,12 +93,13 @@ def answer_of(s):
         head, _, body = data.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         told = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines[1:])}
-        while len(body) < int(told.get("content-length", 0)) and (more := s.recv(65536)):
+        length = int(told.get("content-length", 0))
+        while len(body) < length and (more := s.recv(65536)):
             body += more
     except ConnectionResetError:
         return Answer(0, {}, b"")
     parts = lines[0].split(" ")
-    return Answer(int(parts[1]) if len(parts) > 1 else 0, told, body)
+    return Answer(int(parts[1]) if len(parts) > 1 else 0, told, body[:length])
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def test_schemathesis_finds_nothing(server, tmp_path):
     report = tmp_path / "report"
     words = [
         Path(sys.executable).parent / "schemathesis", "run", f"http://{server.host}/api/openapi.json",
-        "--checks", CHECKS, "--max-examples", "40", "--phases", "examples,coverage,fuzzing", "--seed", "1",
+        "--checks", CHECKS, "--max-examples", "25", "--request-timeout", "120",
+        "--phases", "examples,coverage,fuzzing", "--seed", "1",
         "--no-color", "--report", "junit", "--report-dir", report,
     ]  # fmt: skip
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=400, check=False, cwd=tmp_path)

@@ -54,7 +54,7 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """What is told of it."""
-        told = {"id": self.id, "model": self.model, "file": self.file, "state": self.state}
+        told: dict[str, Any] = {"id": self.id, "model": self.model, "file": self.file, "state": self.state}
         told |= {"frames": self.frames, "of": self.of, "answer": self.answer}
         return told | {"refused": None if self.refused is None else self.refused.as_json()}
 
@@ -335,6 +335,8 @@ class Server:
 
     async def page(self, request: Request) -> Response:
         path = request.path_params["path"] or "index.html"
+        if path == "api/predict":
+            raise HTTPException(405, headers={"Allow": "POST"})
         if path.startswith("api/"):
             raise _no_file(request)
         if not (PAGE / "index.html").is_file():

@@ -32,6 +32,8 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+HEAD_BYTES = 16 << 10
+
 
 class Guard:
     """An ASGI application around another: refuses other hosts and origins, and adds :data:`HEADERS`."""
@@ -63,6 +65,15 @@ class Guard:
         await self.app(scope, receive, with_headers)
 
     def _check(self, scope: Scope) -> None:
+        if scope["type"] == "http" and scope["http_version"] not in ("1.0", "1.1"):
+            raise Refused(
+                400, "http", f"this is HTTP/{scope['http_version']}", where="the request line", wanted="HTTP/1.1"
+            )
+        size = len(scope["path"]) + len(scope["query_string"]) + sum(len(n) + len(v) + 4 for n, v in scope["headers"])
+        if size > HEAD_BYTES:  # uvicorn measures only heads that come in parts
+            raise Refused(
+                431, "head", f"{size} bytes of path and headers", where="the head", wanted=f"at most {HEAD_BYTES} bytes"
+            )
         hosts = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
         known = self.hosts()
         if len(hosts) != 1 or hosts[0] not in known:

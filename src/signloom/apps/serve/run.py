@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from signloom.apps.serve.app import Server
-from signloom.apps.serve.guard import HEADERS
+from signloom.apps.serve.guard import HEAD_BYTES, HEADERS
 from signloom.apps.serve.limits import ServeLimits
 from signloom.apps.serve.models import Served
 from signloom.errors import InputError
@@ -70,7 +70,7 @@ def serve(
         limit_concurrency=limits.connections,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=16 << 10,
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
     asyncio.run(_until_stopped(uvicorn.Server(config), listening, ready))
 

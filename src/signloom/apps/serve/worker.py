@@ -73,13 +73,10 @@ class _Working:
         self.top = 5
 
     def do(self, kind: str, what: list[Any], tell: Tell) -> tuple[Any, ...]:
-        return "done", {
-            "load": self.load,
-            "predict": lambda *args: self.predict(*args, tell),
-            "open": self.open,
-            "frame": self.frame,
-            "close": self.close,
-        }[kind](*what)
+        if kind == "predict":
+            model, file, shown, top = what
+            return "done", self.predict(model, file, shown, top, tell)
+        return "done", getattr(self, kind)(*what)  # kinds come from the server alone
 
     def load(self, model: str) -> None:
         self.predictor(model)

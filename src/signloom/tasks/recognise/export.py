@@ -65,6 +65,11 @@ def export_recogniser(checkpoint: Checkpoint) -> Exported:
 class _Voting(nn.Module):
     """A pose model whose answer is that of use: several parts of the clip vote, in one batch."""
 
+    before: Tensor
+    after: Tensor
+    share: Tensor
+    first: Tensor
+
     def __init__(self, model: Any, n_frames: int):
         super().__init__()
         self.model = model
