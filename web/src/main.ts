@@ -44,7 +44,8 @@ function become(next: typeof state): void {
   state = next;
   const idle = state === "idle";
   parts.camera.disabled = parts.choose.disabled = parts.model.disabled = !idle || !about;
-  parts.sign.disabled = !about || state === "looking" || state === "counting";
+  // Not disabled: it would lose the keyboard while one counts down.
+  parts.sign.setAttribute("aria-disabled", String(state === "looking" || state === "counting"));
   parts.sign.replaceChildren(state === "signing" ? "Done " : "Start signing ", kbd("space"));
   parts.cancel.hidden = idle;
   if (idle) showProgress(null);
@@ -216,6 +217,7 @@ async function useCamera(): Promise<void> {
     parts.sign.hidden = false;
     parts.camera.textContent = "Close the camera";
     become("idle");
+    parts.sign.focus(); // so that space begins
     say("Press space, or the button, and sign. You see yourself as in a mirror; the model does not.");
     requestAnimationFrame(showCamera);
   } catch (error) {

@@ -77,10 +77,9 @@ try {
       await answered();
     } else if (step.camera !== undefined) {
       await page.click("#camera");
-      await page.waitForSelector("#sign:not([disabled])", { timeout: limit });
+      await page.waitForSelector("#sign:focus", { timeout: limit });
       await page.waitForTimeout(1000 * step.camera);
     } else if (step.sign !== undefined) {
-      await page.focus("body");
       await page.keyboard.press("Space");
       await said(() => document.querySelector("#status").textContent.startsWith("Signing:"));
       await page.waitForTimeout(1000 * step.sign);
