@@ -26,7 +26,7 @@ from signloom.transforms.pose_input import PoseInput
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 V1 = Path(__file__).resolve().parents[1] / "fixtures" / "v1"
-EXTRA = {"openvino": "openvino", "coreml": "coremltools", "tflite": "litert_torch"}
+EXTRA = {"openvino": "openvino", "coreml": "coremltools"}
 
 
 def recogniser(n_frames=12, **more):
