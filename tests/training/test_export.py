@@ -26,7 +26,7 @@ from signloom.transforms.pose_input import PoseInput
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 V1 = Path(__file__).resolve().parents[1] / "fixtures" / "v1"
-EXTRA = {"openvino": "openvino", "coreml": "coremltools", "tflite": "litert_torch"}
+EXTRA = {"openvino": "openvino", "coreml": "coremltools"}
 
 
 def recogniser(n_frames=12, **more):
@@ -55,6 +55,26 @@ def exported() -> Exported:
 
 def named(to, folder):
     return folder / f"signs{format_named(to).SUFFIX}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """Tracing a network takes long, and gives the same every time."""
+    import onnx
+
+    from signloom.training.formats import onnx as onnx_format
+
+    kept, trace = {}, onnx_format.graph_of
+
+    def once(of, precision="fp32", calibration=()):
+        key = id(of.module), precision
+        if key not in kept:
+            kept[key] = of.module, trace(of, precision, calibration).SerializeToString()
+        return onnx.load_from_string(kept[key][1])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_format, "graph_of", once)
+        yield
 
 
 # --- the graph ------------------------------------------------------------------------------------------------------
@@ -106,10 +126,9 @@ def test_a_file_agrees_with_pytorch_and_says_all_it_needs(to, exported, tmp_path
         assert np.allclose(run(sample)["votes"], sample["votes"], atol=1e-4)
 
 
-def test_a_page_gets_shards_of_at_most_8_mib(tmp_path):
+def test_a_page_gets_shards_of_at_most_8_mib(exported, tmp_path):
     from signloom.training.formats import web
 
-    exported = export_recogniser(recogniser())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(web, "SHARD_BYTES", 10_000)
         about = write_export(exported, "web", tmp_path / "page")
