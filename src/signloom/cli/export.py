@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         def measure(ran: Any) -> dict[str, Any]:
             return {
                 "on": args.on,
-                "corpus": str(args.corpus),
+                "corpus": args.corpus.resolve().name,  # its place on this machine is nobody's business
                 **accuracy(exported, ran, exported.clips(corpus, args.on)),
             }
 
