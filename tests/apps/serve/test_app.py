@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from starlette.requests import Request
 
 from signloom.apps.serve import app, worker
 from signloom.apps.serve.limits import Refused, ServeLimits
+from signloom.apps.serve.models import open_models
 from signloom.apps.serve.run import names_of
 
 
@@ -86,6 +89,18 @@ def test_a_process_that_could_not_be_started_is_started_by_who_comes_next(tmp_pa
         assert pool.idle == [], "a pool that was closed starts nothing"
 
     asyncio.run(busy())
+
+
+def test_a_page_says_the_models_name_not_its_key(tmp_path, monkeypatch):
+    import signloom.training.export as export
+
+    run = Path(__file__).resolve().parents[2] / "fixtures" / "v1" / "trained" / "pose"
+    written = []
+    monkeypatch.setattr("signloom.tasks.task_named", lambda task: SimpleNamespace(export=lambda checkpoint: None))
+    monkeypatch.setattr(export, "write_export", lambda exported, to, out: written.append(out))
+    (served,) = open_models([run], tmp_path).values()
+    assert written == [served.web]
+    assert served.web.name == served.name == "pose"
 
 
 def test_names_are_compared_without_case():
