@@ -27,7 +27,7 @@ test: $(VENV)/.ready  ## every test but those that need a GPU
 	$(PYTEST) -m "not gpu" --durations=25
 	$(OLDER) $(PYTEST) -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
 
-web: $(PAGE)  ## the page of `signloom serve`; needs Node.js 20
+web: $(PAGE)  ## the page of `signloom serve`; needs Node.js 20.19 or later
 
 $(PAGE): $(PAGE_OF)
 	cd web && npm ci --loglevel error --ignore-scripts && npm run --silent build
