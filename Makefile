@@ -1,5 +1,6 @@
 # The two commands of the README, and a developer's. Everything lives in .venv; nothing else is touched, except that
-# libGL (which OpenCV, and so MediaPipe, needs) is installed with the system's package manager where it is missing.
+# libGL (which OpenCV, and so MediaPipe, needs) is installed with the system's package manager where it is missing, and
+# for `make test`, by root on Debian alone, Node.js and Chromium.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -9,8 +10,9 @@ CAMPAIGNS := scripts/mutate scripts/mutation scripts/kill_test scripts/killing
 # A processor without AVX-512: other kernels compute there, some of them without channels last or bfloat16.
 OLDER  := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 
-# Tests run in so many processes; a process that has none left takes from another (the modules stay together).
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+# Tests run in so many processes; a process that has none left takes from another (the modules stay together). What was
+# skipped is told with its reason at the end.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -rs
 
 # What the page is built of; what it is built into is inside the wheel.
 PAGE   := src/signloom/apps/web/index.html
@@ -25,10 +27,10 @@ test: $(VENV)/.ready  ## every test but those that need a GPU
 	$(PYTEST) -m "not gpu" --durations=25
 	$(OLDER) $(PYTEST) -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
 
-web: $(PAGE)  ## the page of `signloom serve`; needs Node.js 20
+web: $(PAGE)  ## the page of `signloom serve`; needs Node.js 20.19 or later
 
 $(PAGE): $(PAGE_OF)
-	cd web && npm ci --silent --ignore-scripts && npm run --silent build
+	cd web && npm ci --loglevel error --ignore-scripts && npm run --silent build
 	rm -rf $(@D) && cp -r web/dist $(@D)
 	touch $@
 

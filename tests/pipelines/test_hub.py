@@ -75,6 +75,8 @@ def test_names_and_places_stay_at_home(run, tmp_path):
     assert "signer03" not in shared  # who was held out
     assert "/corpora/v1" not in shared
     assert str(V1) not in shared
+    push(V1 / "crossval" / "signer02" / "seed0", str(tmp_path / "fold"))
+    assert "signer02" not in (tmp_path / "fold" / "config.json").read_text(encoding="utf-8")
     push(run, str(tmp_path / "b"), names=True)
     assert "signer03" in (tmp_path / "b" / "config.json").read_text(encoding="utf-8")
 

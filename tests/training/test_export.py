@@ -161,6 +161,13 @@ def test_an_export_replaces_an_export_and_nothing_else(exported, tmp_path):
     assert not (folder / "stale.bin").exists()
 
 
+def test_a_folder_takes_no_files_place(exported, tmp_path):
+    (tmp_path / "notes").write_text("somebody's")
+    with pytest.raises(InputError, match="a file stands where a folder is wanted"):
+        write_export(exported, "web", tmp_path / "notes")
+    assert [f.read_text() for f in tmp_path.iterdir()] == ["somebody's"]
+
+
 def test_a_file_that_gives_other_values_is_refused_and_leaves_nothing(exported, tmp_path):
     (tmp_path / "signs.onnx").write_text("an earlier one")
     with pytest.raises(SignloomError, match="apart from PyTorch's"):
@@ -171,6 +178,8 @@ def test_a_file_that_gives_other_values_is_refused_and_leaves_nothing(exported, 
 def test_what_does_not_go_together_is_told(exported, tmp_path):
     with pytest.raises(InputError, match="there is no format 'gguf'"):
         write_export(exported, "gguf", tmp_path / "a")
+    with pytest.raises(InputError, match=r"--to tflite is not written.*--to onnx"):
+        write_export(exported, "tflite", tmp_path / "a.tflite")
     with pytest.raises(InputError, match=r"ends in \.onnx"):
         write_export(exported, "onnx", tmp_path / "a.xml")
     with pytest.raises(InputError, match="no --precision fp64"):

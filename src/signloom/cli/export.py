@@ -26,8 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   signloom export runs/me --out me.onnx --precision fp16
   signloom export runs/a --out a.onnx --precision int8 --corpus corpus/          says what 8 bits cost on val
 
-Formats: onnx (.onnx), web (a folder: shards of at most 8 MiB and model.json). Needs onnx, onnxscript and onnxruntime:
-pip install 'signloom[export]'. int8 is calibrated on training clips of --corpus, and measured on its clips --on."""
+Formats: onnx (.onnx), openvino (.xml and .bin), coreml (.mlpackage), web (a folder: shards of at most 8 MiB and
+model.json). Needs onnx, onnxscript and onnxruntime: pip install 'signloom[export]'; of openvino and coreml
+'signloom[openvino]' and 'signloom[coreml]'. int8 is calibrated on training clips of --corpus (coreml on none), and
+measured on its clips --on."""
     parser.add_argument("run", type=Path, help="a run folder or checkpoint made by `signloom train`")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the file (or, of web, folder) to write"
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"'{args.run}' is a fusion; export the runs it is made of, one by one")
     if args.precision == "int8" and args.corpus is None:
         raise InputError("--precision int8 is calibrated on training clips; give the corpus: --corpus FOLDER")
-    check_out(args.out, folder=not form.SUFFIX)
+    check_out(args.out, folder=form.FOLDER)
     checkpoint = load_checkpoint(args.run)
     exported = task_named(checkpoint.task).export(checkpoint)
     calibration: list[Any] = []
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         def measure(ran: Any) -> dict[str, Any]:
             return {
                 "on": args.on,
-                "corpus": str(args.corpus),
+                "corpus": args.corpus.resolve().name,  # its place on this machine is nobody's business
                 **accuracy(exported, ran, exported.clips(corpus, args.on)),
             }
 

@@ -60,7 +60,12 @@ def run(args: argparse.Namespace) -> int:
             args.model, args.cache or cache_folder(), web=not args.no_web, tell=lambda text: say(text, file=sys.stderr)
         )
         names = names_of(args.host, port)
-        if args.host not in ("127.0.0.1", "::1", "localhost"):
+        if args.host in ("0.0.0.0", "::"):
+            say(
+                f"note: only as {url} does it answer; for other machines give --host this one's address",
+                file=sys.stderr,
+            )
+        elif args.host not in ("127.0.0.1", "::1", "localhost"):
             say(f"note: {url} can be reached from other machines; anybody there can use it", file=sys.stderr)
 
         def ready() -> None:

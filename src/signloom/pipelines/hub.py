@@ -128,7 +128,8 @@ def _without_places(config: dict[str, Any], names: bool) -> dict[str, Any]:
     if not names:
         if isinstance(detail := split.get("detail"), str) and detail.startswith("held out: "):
             split["detail"] = f"held out: {len(detail.split(', '))} of the signers or recordings"
-        split.pop("held_out", None)
+        for named in ("held_out", "fold"):  # a fold is called after whom it leaves out
+            split.pop(named, None)
     return {**config, "corpus": corpus, "split": split}
 
 

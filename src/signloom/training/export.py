@@ -22,6 +22,7 @@ import numpy as np
 import signloom
 from signloom.errors import InputError, SignloomError
 from signloom.runtime.atomic import atomic_write, write_json
+from signloom.runtime.machine import check_out
 from signloom.training.formats import format_named
 
 JSON_FORMAT = 1
@@ -90,6 +91,7 @@ def write_export(
         raise InputError(f"--to {to} has no --precision {precision}; choose one of {', '.join(form.PRECISIONS)}")
     if form.SUFFIX and file.suffix != form.SUFFIX:
         raise InputError(f"--out '{file}': expected a name that ends in {form.SUFFIX}, as --to {to} writes")
+    check_out(file, folder=form.FOLDER)
     _check_replaceable(file)
     with _scratch_beside(file) as scratch:
         main = scratch / file.name

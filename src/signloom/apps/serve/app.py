@@ -80,7 +80,7 @@ class Server:
             Route("/networks/{file}", self.network_file),
             Route("/{path:path}", self.page),
         ]
-        refusals: Any = {Refused: _refused, HTTPException: _http_error}
+        refusals: Any = {Refused: _refused, HTTPException: _http_error, Exception: _fault}
         app = Starlette(routes=routes, exception_handlers=refusals, lifespan=self._lifespan)
         self.app = Guard(app, hosts)
 
@@ -92,9 +92,11 @@ class Server:
                 self.pool.start(self.scratch)
             yield
         finally:
-            for job in self.jobs.values():
-                if job.task is not None:
-                    job.task.cancel()
+            self.pool.closed = True
+            under_way = [job.task for job in self.jobs.values() if job.task is not None]
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
             self.pool.close()
             shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -127,7 +129,10 @@ class Server:
                 where="header Content-Type",
                 wanted="the file itself as the body: curl --data-binary @clip.mp4 …/api/predict",
             )
-        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        try:
+            folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        except OSError as error:
+            raise _machine(error) from error
         try:
             file = await self._received(request, folder / f"clip{_suffix(name)}")
             job = self._begin(model, name, file, top)
@@ -189,6 +194,8 @@ class Server:
                 where="the body",
                 wanted=f"no pause of {limits.silent_s:g} s, and all of it within {limits.upload_s:g} s",
             ) from None
+        except OSError as error:
+            raise _machine(error) from error
         except ClientDisconnect:
             raise Refused(
                 400, "gone", f"the sender left after {n} bytes", where="the body", wanted="the whole file"
@@ -246,6 +253,8 @@ class Server:
             )
         except Refused as refused:
             job.refused = refused
+        except OSError as error:  # no process could be started, say
+            job.refused = _machine(error)
         except asyncio.CancelledError:
             job.state = "cancelled"
         finally:
@@ -303,15 +312,24 @@ class Server:
                 await socket.send_json({"event": "ready", "model": model})
                 await _Frames(self.limits, socket, worker, model, fps, top).run()
             await socket.close()
-        except Refused as refused:
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.send_json({"event": "refused", **refused.as_json()})
-                await socket.close(1013 if refused.status == 503 else 1008, refused.reason)
-        except TimeoutError:
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(1013, "timeout")
+            return
         except WebSocketDisconnect:
-            pass
+            return
+        except Refused as refused:
+            why = refused
+        except TimeoutError:
+            why = Refused(
+                503,
+                "timeout",
+                f"a step took longer than {self.limits.answer_s:g} s and was stopped",
+                where="the stream",
+                wanted="smaller pictures, or the same again later",
+            )
+        except OSError as error:
+            why = _machine(error)
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await socket.send_json({"event": "refused", **why.as_json()})
+            await socket.close(1013 if why.status == 503 else 1008, why.reason)
 
     # --- files ---
 
@@ -343,10 +361,11 @@ class Server:
             if path == "index.html":
                 return unbuilt()
             raise _no_file(request)
-        file = (PAGE / path).resolve()
-        if "\0" in path or not file.is_relative_to(PAGE.resolve()) or not file.is_file():
-            raise _no_file(request)
-        return _file(file)
+        with suppress(OSError, ValueError):  # a name that no file can have
+            file = (PAGE / path).resolve()
+            if file.is_relative_to(PAGE.resolve()) and file.is_file():
+                return _file(file)
+        raise _no_file(request)
 
 
 class _Frames:
@@ -481,6 +500,12 @@ def _suffix(name: str) -> str:
     return suffix if suffix == ".pose" or suffix in SENSOR_SUFFIXES else ""
 
 
+def _machine(error: OSError) -> Refused:
+    told = error.strerror or type(error).__name__
+    wanted = "the same again once this machine has room for it"
+    return Refused(503, "machine", f"this machine did not do it: {told}", where="the server", wanted=wanted)
+
+
 def _too_large(n: int, most: int) -> Refused:
     return Refused(413, "too-large", f"{n} bytes", where="the body", wanted=f"at most {most} bytes")
 
@@ -514,6 +539,17 @@ async def _refused(request: Request, refused: Exception) -> Response:
     # What was not read of the body cannot be skipped: the connection ends.
     headers = {**refused.headers, **({"Connection": "close"} if request.method == "POST" else {})}
     return JSONResponse(refused.as_json(), refused.status, headers=headers)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    told = Refused(
+        500,
+        "fault",
+        type(error).__name__,
+        where="the server",
+        wanted="nothing else: report this with what the server printed",
+    )
+    return JSONResponse(told.as_json(), 500)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -115,7 +115,7 @@ def _exported(folder: Path, name: str, cache: Path, tell: Callable[[str], None])
     config = checkpoint_folder(folder) / "config.json"
     stamps = [(f.stat().st_mtime_ns, f.stat().st_size) for f in (config, weights_file(folder))]
     key = fingerprint_hash(str(folder.resolve()), stamps, signloom.__version__, config.read_text(encoding="utf-8"))
-    out = cache / file_name(f"{name}-{key}")
+    out = cache / file_name(f"{name}-{key}") / name  # an export is called after its folder, and the page says its name
     if (out / "model.json").is_file():
         try:
             _read_export(out)

@@ -34,7 +34,7 @@ def unbuilt() -> Response:
         """<!doctype html><html lang="en"><meta charset="utf-8"><title>signloom</title>
 <meta name="viewport" content="width=device-width"><style>body{font:16px/1.5 sans-serif;max-width:40em;margin:3em auto;
 padding:0 1em}</style><h1>The page is not built</h1><p>An installed signloom has it inside. In a clone, with Node.js
-20 or later: <code>make web</code>, then load this again.</p><p>The API works without it:
+20.19 or later: <code>make web</code>, then load this again.</p><p>The API works without it:
 <a href="/api/models">models</a>, <a href="/api/limits">limits</a>, <a href="/api/openapi.json">OpenAPI</a>.</p></html>
 """
     )

@@ -27,7 +27,7 @@ def bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         listening.close()
         raise InputError(
             f"cannot listen on {host}, port {port}: {error}; choose another --port, or 0 for one that is free"
@@ -37,6 +37,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 def names_of(host: str, port: int) -> frozenset[str]:
     """What a browser may call the server that listens on ``host`` and ``port``."""
+    host = host.lower()
     names = {"127.0.0.1": {"127.0.0.1", "localhost"}, "::1": {"[::1]", "localhost"}}.get(
         host, {f"[{host}]" if ":" in host else host}
     )

@@ -131,6 +131,8 @@ class _Working:
                 frame = media.read_picture(file, self.limits.media)
             except MediaError as error:
                 raise MediaError(str(error).replace(str(file), "frame"), error.reason) from error
+            finally:
+                file.unlink(missing_ok=True)
         else:
             frame = np.frombuffer(data, np.uint8).reshape(size[1], size[0], 3)
         self.session.push(time_s, {"video": frame})
@@ -220,7 +222,7 @@ class Worker:
 _WANTED = {
     413: "a shorter or smaller clip; GET /api/limits says how much is taken",
     422: "a whole video file, or a .pose file, that this model can read",
-    500: "nothing else: this is a fault of the server; its log has more",
+    500: "nothing else: this is a fault of the server; report it with what it says",
     503: "the same again later",
 }
 
@@ -234,6 +236,8 @@ class Pool:
         self.idle: list[Worker] = []
         self.busy: set[Worker] = set()
         self.waiting = 0
+        self.closed = False
+        """Whether no process takes the place of one that ends."""
         self._free = asyncio.Condition()
 
     def start(self, scratch: Path) -> None:
@@ -242,11 +246,12 @@ class Pool:
         self._fill()
 
     def _fill(self) -> None:
-        while len(self.idle) + len(self.busy) < self.limits.workers:
+        while not self.closed and len(self.idle) + len(self.busy) < self.limits.workers:
             self.idle.append(Worker(self.models, self.limits, self.scratch))
 
     def close(self) -> None:
-        """End all of them."""
+        """End all of them, for good."""
+        self.closed = True
         for worker in (*self.idle, *self.busy):
             worker.kill()
         self.idle.clear()
@@ -270,11 +275,13 @@ class Pool:
                 self.idle.append(worker)
             else:
                 worker.kill()
-                self._fill()
+                with suppress(OSError):  # who comes next tries again
+                    self._fill()
             async with self._free:
                 self._free.notify()
 
     async def _take(self, wait: bool) -> Worker:
+        self._fill()  # where one could not be started before
         if not self.idle and (not wait or self.waiting >= self.limits.waiting):
             raise Refused(
                 503,

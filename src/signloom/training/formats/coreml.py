@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from signloom.training.export import Exported
 
 SUFFIX = ".mlpackage"
+FOLDER = True
 PRECISIONS = ("fp32", "fp16", "int8")
 
 

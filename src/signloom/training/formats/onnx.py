@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from signloom.training.export import Exported
 
 SUFFIX = ".onnx"
+FOLDER = False
 PRECISIONS = ("fp32", "fp16", "int8")
 INSTALL = "pip install 'signloom[export]'"
 

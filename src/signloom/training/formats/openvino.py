@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from signloom.training.export import Exported
 
 SUFFIX = ".xml"
+FOLDER = False
 PRECISIONS = ("fp32", "fp16", "int8")
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signloom.training.export import Exported
 
 SUFFIX = ""
+FOLDER = True
 PRECISIONS = onnx_format.PRECISIONS
 SHARD_BYTES = 8 << 20
 
