@@ -40,7 +40,7 @@ class FaceSwapper:
         self.inputs: FaceInput = checkpoint.inputs
         self.size_px = self.inputs.size_px
         self.target = target
-        self.consent = self.inputs.consent.get(target, "") or consent
+        self.consent = (self.inputs.consent.get(target, "") or consent) if target in self.inputs.people else ""
         # A model without the drawn face can be loaded and measured; it paints once a person is asked for.
         without = target == NOBODY and NOBODY not in self.inputs.identities
         self.shares = None if without else self.inputs.shares(target, consent)
