@@ -9,7 +9,7 @@ network sees that the face is covered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -209,8 +209,6 @@ class LiveSwap:
 
     def push(self, time_s: float, frame: np.ndarray) -> tuple[np.ndarray, str]:
         """The frame to be shown, and how it was made: "swapped" or "covered"."""
-        from dataclasses import replace
-
         size = frame.shape[1], frame.shape[0]
         points = self._finder.find(frame, time_s)
         joints: Joints = joints_of(HolisticPose().pose_of(points[None], size, 25.0))
