@@ -265,6 +265,17 @@ def live(run, monkeypatch, known):
     return load_predictor(run).session(10.0)
 
 
+def test_a_model_that_is_shared_names_nobody(run, tmp_path):
+    from signloom.pipelines.hub import push
+
+    push(run, str(tmp_path / "shared"), licence="CC-BY-4.0")
+    for file in (tmp_path / "shared").iterdir():
+        assert not any(word in file.read_bytes() for word in (b"bob", b"form 7", b'"ada"')), file.name
+    inputs = load_predictor(tmp_path / "shared").inputs
+    assert inputs.identities == ("person 1", "person 2", NOBODY)
+    assert inputs.consent == {"person 1": "on record"}
+
+
 def test_live_a_face_far_from_the_body_is_not_taken_for_the_signers(run, faces, monkeypatch):
     frames, points = filmed(faces)
     stray = points[0].copy()
