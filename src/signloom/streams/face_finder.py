@@ -127,7 +127,7 @@ def _in_face(region: Region, points_P2: np.ndarray) -> bool:
     """Whether the middle of what a detector saw lies in the outline of the face's points."""
     cv2 = import_cv2()
     x, y = _middle(region).tolist()
-    return cv2.pointPolygonTest(cv2.convexHull(points_P2.astype(np.float32)), (x, y), False) >= 0
+    return bool(cv2.pointPolygonTest(cv2.convexHull(points_P2.astype(np.float32)), (x, y), False) >= 0)
 
 
 def _within(region: Region, head: Region) -> bool:

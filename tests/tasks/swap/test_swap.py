@@ -211,9 +211,10 @@ def test_another_target_makes_other_clips(run, faces, tmp_path, monkeypatch):
     assert not set(made[0].values()) & set(made[1].values())
 
 
-def test_consent_is_told_of_people_alone(run):
+def test_consent_is_told_of_people_alone_and_not_in_its_words(run):
     from signloom.tasks.swap.predict import SwapModel
 
+    assert SwapModel(str(run), "ada").about()["consent"] == "on record"
     assert SwapModel(str(run), NOBODY, "form 7").about()["target"] == NOBODY
     assert "consent" not in SwapModel(str(run), NOBODY, "form 7").about()
 

@@ -123,7 +123,8 @@ class SwapModel:
         return swapper
 
     def about(self) -> SwapAbout:
-        """What may be told of it: the model's hash and the target, and where a real one's consent is kept."""
+        """What may be told of it: the model's hash and the target; of a real one that they agreed, neither their name
+        nor the words, in which that may stand."""
         return _about(self.folder, self.target, self.consent)
 
 
@@ -141,7 +142,7 @@ def _loaded(folder: str, target: str, consent: str) -> FaceSwapper:
 def _about(folder: str, target: str, consent: str) -> dict[str, str]:
     swapper = _loaded(folder, target, consent)
     told = {"model": checkpoint_hash(swapper.checkpoint), "target": _told_target(swapper)}
-    return {**told, **({"consent": swapper.consent} if swapper.consent else {})}
+    return {**told, **({"consent": "on record"} if swapper.consent else {})}
 
 
 # --- something to look at -----------------------------------------------------------------------------------------
