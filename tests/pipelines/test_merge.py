@@ -109,6 +109,14 @@ def test_what_signers_allow_and_that_clips_are_synthetic_goes_along(tmp_path):
     assert [r.id for r in permitted(apart, "training")[0]] == ["one", "two"]
 
 
+def test_a_clip_that_stands_twice_is_used_for_nothing_that_either_forbids(tmp_path):
+    a = corpus(tmp_path / "a", clip("one", content="same"), clip("two", signer="s2"))
+    b = corpus(tmp_path / "b", clip("uno", signer="anna", content="same"), consent={"anna": {"training": False}})
+    for apart in (False, True):
+        merged = merge_corpora([a, b], tmp_path / f"out{apart}", signers_apart=apart)
+        assert [r.id for r in permitted(merged, "training")[0]] == ["two"]
+
+
 def test_splits_are_kept_and_contradictions_refused(tmp_path):
     a = corpus(tmp_path / "a", clip("one", split="train"), split={"scheme": "signer"})
     b = corpus(tmp_path / "b", clip("two", signer="s9", split="test"), split={"scheme": "signer"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,8 @@ def place(tmp_path):
             ),
             tmp_path / run / "checkpoint",
         )
-        (tmp_path / run / "report.html").write_text("their footage")
+        for name in ("report.html", "preview.png"):
+            (tmp_path / run / name).write_text("their footage")
     anonymise_corpus(
         corpus, tmp_path / "shared", Anonymisation("pose"), key=tmp_path / "key.json", workers=0, quiet=True
     )
@@ -99,9 +101,35 @@ def test_nothing_of_the_person_is_left_and_all_of_the_other(place):
     assert "signer01" not in (place / "corpus" / "failures.jsonl").read_text()
     assert not (place / "shards" / "shards.json").exists()
     assert not (place / "run" / "report.html").exists()
+    assert not (place / "run" / "preview.png").exists()
     assert (place / "other" / "report.html").exists()
     with pytest.raises(InputError, match="nobody called"):
         find_person([place / "corpus"], names)
+
+
+def test_a_removal_that_was_killed_is_finished_by_the_same_command(place, monkeypatch):
+    names, whole = names_of(place), find_person([place], names_of(place))
+    files = [file for one in whole for file in one.files]
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed_after(Path.unlink, len(files) // 2))
+        with pytest.raises(KeyboardInterrupt):
+            remove_person(whole, names)
+    assert any(file.exists() for file in files)
+    remove_person(find_person([place], names), names)
+    assert not any(file.exists() for file in files)
+    assert not any(set(names) & set(read_manifest(place / name).signers) for name in ("corpus", "grown", "shared"))
+
+
+def killed_after(real, n):
+    """``real``, which works ``n`` times and is interrupted then."""
+    left = iter(range(n))
+
+    def once(*args, **more):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(*args, **more)
+
+    return once
 
 
 def test_a_model_is_named_by_the_signer_too_when_the_clips_are_not_there(place):

@@ -56,6 +56,18 @@ def test_a_detector_that_sees_the_signer_adds_nobody_and_a_bystander_is_covered_
     assert faces.count() == {"face": len(joints), "others": 2 * reach + 1}
 
 
+def test_a_small_face_between_the_outline_and_the_edge_of_the_head_is_told(joints):
+    face = joints.xy_TJC[:, PARTS["face"]]
+    boxes = [[(*own.min(0), *own.max(0))] for own in face]
+    head = faces_of(joints, [[]] * len(joints)).heads[10].polygon_N2
+    x, y = head[:, 0].min() + 4, (head[:, 1].min() + head[:, 1].max()) / 2
+    boxes[10].append((x - 1, y - 1, x + 1, y + 1))
+    faces = faces_of(joints, boxes)
+    assert not any(faces.others)
+    reach = round(0.2 * joints.fps)
+    assert [bool(b) for b in faces.beside] == [abs(t - 10) <= reach for t in range(len(joints))]
+
+
 def test_without_a_pose_a_detector_tells_and_without_either_nothing_does(joints):
     nobody = Joints(joints.xy_TJC, np.zeros_like(joints.present_TJ), joints.fps, size_px=joints.size_px)
     assert faces_of(nobody, [[]] * len(joints)) is None

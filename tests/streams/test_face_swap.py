@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from signloom.streams.face_swap import SwappedClip
+from signloom.streams.face_swap import SwappedClip, beside_covered
 from signloom.streams.standard_body import standard_body
 from signloom.synthetic.faces import SIZE_PX, told_faces
-from signloom.transforms.face_cover import hand_pixels
+from signloom.transforms.face_cover import hand_pixels, round_region
+from signloom.transforms.face_cover import inside as within
 
 JOINTS = list(standard_body().face_joints)
 SIZE = (SIZE_PX, SIZE_PX)
@@ -83,3 +84,25 @@ def test_places_are_evened_over_time(filmed):
     rough = SwappedClip.of(shaken, [()] * 30, Stripes(), SIZE, 1.0).layout.shift_T2
     even = SwappedClip.of(shaken, [()] * 30, Stripes(), SIZE, 60.0).layout.shift_T2
     assert np.diff(even, axis=0).std() < 0.5 * np.diff(rough, axis=0).std()
+
+
+def test_a_face_far_right_in_a_large_picture_is_swapped_as_well(filmed):
+    frames, points = filmed
+    wide = np.zeros((SIZE_PX, 3840, 3), np.uint8)
+    wide[:, -SIZE_PX:] = frames[0]
+    moved = points[0] + [3840 - SIZE_PX, 0]
+    new = SwappedClip.of([moved], [()], Stripes(), (3840, SIZE_PX), 25.0)(0, wide)
+    assert (new != wide).any(-1).mean() > 0.005
+
+
+def test_what_is_seen_beside_a_face_is_masked_and_the_face_stays(filmed):
+    frames, points = filmed
+    clip = SwappedClip.of(points, [()] * 4, Stripes(), SIZE, 25.0)
+    new, inside = clip(0, frames[0]), clip.layout.inside(0, SIZE) > 0
+    x, y = np.argwhere(inside).min(0)[::-1]
+    seen = round_region(np.array([x, y], float), 40, 40, "other")
+    covered = beside_covered(new, clip.layout, 0, [seen])
+    around = within([seen], SIZE) > 0
+    assert np.array_equal(covered[inside], new[inside])
+    assert (covered[around & ~inside] == 128).all()
+    assert (around & ~inside).any()

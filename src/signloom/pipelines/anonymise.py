@@ -163,7 +163,7 @@ def anonymise_corpus(
         _write_private(key, names.as_dict())  # a run that is killed goes on with the same names
     how = replace(how, secret=names.secret)
     chosen = sorted(manifest, key=lambda r: names.clip(r.id))
-    shaped = fingerprint_hash(how.as_dict(), names.secret.hex())
+    shaped = fingerprint_hash(how.as_dict(), names.secret.hex(), *how.untold)
     outcomes = map_derived(
         anonymise_clip,
         clip_jobs(

@@ -24,6 +24,7 @@ from signloom.runtime.atomic import atomic_write, read_json, write_json
 from signloom.runtime.names import file_name
 from signloom.tasks.recognise.fuse import is_fusion
 from signloom.training.checkpoint import checkpoint_folder, load_checkpoint, read_config, run_folder
+from signloom.transforms.face_input import NOBODY
 
 LISTING = "signloom.json"
 FORMAT = 1
@@ -130,7 +131,21 @@ def _without_places(config: dict[str, Any], names: bool) -> dict[str, Any]:
             split["detail"] = f"held out: {len(detail.split(', '))} of the signers or recordings"
         for named in ("held_out", "fold"):  # a fold is called after whom it leaves out
             split.pop(named, None)
+        config = _without_people(config)
     return {**config, "corpus": corpus, "split": split}
+
+
+def _without_people(config: dict[str, Any]) -> dict[str, Any]:
+    """``config`` of a face swap with numbers for the names of people; who agreed is still told from who did not."""
+    inputs, recipe = dict(config.get("inputs") or {}), dict(config.get("recipe") or {})
+    if "identities" not in inputs:
+        return config
+    people = [name for name in inputs["identities"] if name != NOBODY]
+    called = {NOBODY: NOBODY, **{name: f"person {number}" for number, name in enumerate(people, start=1)}}
+    inputs["identities"] = [called[name] for name in inputs["identities"]]
+    given = inputs.get("consent") or {}
+    inputs["consent"] = {called[name]: "on record" for name, where in given.items() if name in called and where}
+    return {**config, "inputs": inputs, "recipe": {**recipe, "consent": []}}
 
 
 def _results(run: Path) -> Iterator[dict[str, Any]]:

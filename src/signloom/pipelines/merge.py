@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signloom.data.consent import KEY as CONSENT
-from signloom.data.consent import consent_in, joined_consent
+from signloom.data.consent import WITHDRAWN, consent_in, joined_consent
 from signloom.data.leaks import identity_in, refuse_leaks
 from signloom.data.manifest import Manifest, Record, read_manifest, write_manifest
 from signloom.data.rates import mixed_note, rates_of
@@ -216,6 +216,11 @@ class _Joined:
             if before is not None:
                 self._twice += 1
                 kept_as[record.id] = before.id
+                said = consent_in(corpus).get(record.signer or "", {})
+                forbidden = {use: value for use, value in said.items() if value is False or use == WITHDRAWN}
+                if forbidden and before.signer is not None:  # whatever they are called in the corpus before
+                    known = self.consent.get(before.signer, {})
+                    self.consent[before.signer] = joined_consent(known, forbidden)
                 continue
             taken = replace(
                 record,

@@ -20,7 +20,7 @@ _MOMENTS = (0.35, 0.5, 0.65)
 
 def clips_by_sign(run: Path, most: int) -> list[dict[str, Any]]:
     """Clips of the test split of ``run``, one of each sign, as ``evaluation-test.json`` has them."""
-    clips = json.loads((run / "evaluation-test.json").read_text())["clips"]
+    clips = json.loads((run / "evaluation-test.json").read_text(encoding="utf-8"))["clips"]
     first: dict[str, dict[str, Any]] = {}
     for clip in clips:
         first.setdefault(clip["label"], clip)

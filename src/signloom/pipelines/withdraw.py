@@ -16,14 +16,17 @@ from signloom.data.manifest import FILE_NAME, Manifest, Record, read_manifest, w
 from signloom.data.seen import SeenClip, read_seen, seen_clips, signer_hash
 from signloom.data.shards import FILE_NAME as SHARDS_FILE
 from signloom.data.shards import read_shards
-from signloom.errors import CheckpointError, InputError, SignloomError
+from signloom.errors import CheckpointError, InputError, MediaError, SignloomError
 from signloom.pipelines.derived import JOURNAL
 from signloom.runtime.atomic import atomic_write
 from signloom.runtime.locks import folder_lock
 from signloom.runtime.names import file_name
 from signloom.training.checkpoint import read_config
 
-_FIGURES = ("evaluation*.json", "report*.html", "scores-*.npz", "sheet.png", "side_by_side.mp4", "split.json")
+_FIGURES = (
+    "evaluation*.json", "report*.html", "scores-*.npz", "sheet.png", "faces.png", "preview.png", "preview.mp4",
+    "side_by_side.mp4", "split.json",
+)  # fmt: skip
 """What may show or name a person beside a corpus or a run."""
 
 
@@ -171,12 +174,15 @@ def _figures(folder: Path) -> list[Path]:
 
 def _in_shards(folder: Path, names: Sequence[str], seen: Sequence[SeenClip]) -> OfPerson | None:
     """One clip cannot be taken out of a tar file whose hash is listed: the shards go, and are made again."""
-    shards = read_shards(folder)
-    clips = [c.id for split in shards.splits for c in shards.clips(split) if c.signer in names]
+    try:
+        shards = read_shards(folder)
+        clips = [c.id for split in shards.splits for c in shards.clips(split) if c.signer in names]
+        files = [folder / row.file for rows in shards.splits.values() for row in rows]
+    except MediaError:  # one is missing or cut off, as after a removal that was killed
+        clips, files = [], sorted(folder.glob("*-??????.tar"))
     told = _same_clips(read_seen(folder), seen)
     if not clips and not told:
         return None
-    files = [folder / row.file for rows in shards.splits.values() for row in rows]
     files += [folder / name for name in (SHARDS_FILE, JOURNAL, "split.json", "trained_on.json")]
     there = tuple(f.resolve() for f in files if f.exists())
     return OfPerson(folder, "shards", tuple(clips), (), there, {"again": "make them again: signloom shard …"})
@@ -222,19 +228,21 @@ def _same_clips(kept: Any, seen: Sequence[SeenClip]) -> int:
 def remove_person(found: Iterable[OfPerson], names: Sequence[str], day: str | None = None) -> int:
     """Remove what :func:`find_person` found and note the withdrawal; return how many files went.
 
-    Each manifest is written first, so that a run that is killed in between leaves no corpus that names what is gone.
-    What earlier runs noted of the clips (journals, failures) goes too.
+    Files go first, and the manifests by which they are found last, so that a run that was killed is finished by the
+    same command. What earlier runs noted of the clips (journals, failures) goes too.
     """
     day = day or date.today().isoformat()
-    gone = 0
+    found, gone = list(found), 0
     for one in found:
         with folder_lock(one.folder):
-            if one.kind == "corpus":
-                _without(one, names, day)
             for file in one.files:
                 if file.exists():
                     file.unlink()
                     gone += 1
+    for one in found:
+        if one.kind == "corpus":
+            with folder_lock(one.folder):
+                _without(one, names, day)
     return gone
 
 

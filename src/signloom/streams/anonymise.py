@@ -23,7 +23,7 @@ from signloom.streams.face_finder import VERSION as FINDER_VERSION
 from signloom.streams.face_finder import Faces, faces_of
 from signloom.streams.face_layout import at_width, face_points
 from signloom.streams.face_swap import VERSION as SWAP_VERSION
-from signloom.streams.face_swap import SwappedClip, SwapSource
+from signloom.streams.face_swap import SwappedClip, SwapSource, beside_covered
 from signloom.streams.footage import Footage
 from signloom.streams.holistic.faces import Box, FaceBoxes
 from signloom.streams.pose import seen_parts
@@ -97,6 +97,12 @@ class Anonymisation:
     def amount(self) -> float:
         """The strength, in face widths; 0 of methods that have none."""
         return STRENGTHS.get(self.method, 0.0) if self.strength is None else self.strength
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """What shapes clips as well and is not to be told: whose face is painted. It goes into hashes, with the
+        secret."""
+        return () if self.swap is None else (self.swap.target,)
 
     def rng(self, clip_id: str) -> np.random.Generator:
         digest = hashlib.blake2b(clip_id.encode(), key=hashlib.sha256(self.secret).digest(), digest_size=16).digest()
@@ -205,7 +211,7 @@ def _covered(
     cut = (record.first_frame, record.end_frame, record.start_s, record.end_s, record.box_px)
     pose_file = root / record.streams["pose"] if "pose" in record.streams else None
     used = "" if pose_file is None else media.content_hash(pose_file)
-    mark = fingerprint_hash(footage.content, stream, cut, used, how.as_dict(), record.id, how.secret.hex())
+    mark = fingerprint_hash(footage.content, stream, cut, used, how.as_dict(), record.id, how.secret.hex(), *how.untold)
     paths = {"video": _path("video", name, mark)}
     faces, points = faces_and_points(record, footage, pose_file, limits)
     fps = footage.facts.fps
@@ -291,7 +297,8 @@ class _Painter:
         head, others = self.faces.heads[t], self.faces.others[t]
         new = self.swap(t, frame) if self.swap is not None else None
         if new is not None:
-            out = painted(new, others, "mask", 0.0)
+            assert self.swap is not None
+            out = painted(beside_covered(new, self.swap.layout, t, self.faces.beside[t]), others, "mask", 0.0)
         else:  # a head whose face cannot be swapped is masked
             method = "mask" if self.how.method == "swap" else self.how.method
             out = painted(frame, (head, *others), method, self.how.amount)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signloom.data.skeleton import INDEX, PARTS, Joints, shoulder_width_px
+from signloom.media import import_cv2
 from signloom.streams.holistic.faces import Box
 from signloom.transforms.face_cover import Region, regions_over_time, round_region
 
@@ -15,18 +16,21 @@ VERSION = 2
 _HEADS_A_SHOULDER = 0.48  # a head's width, in shoulder widths
 _STRAY = 0.6  # shoulder widths: a face farther from the body's nose is somebody else's, or none
 _SAME_HEAD = 2.5  # times as wide: what a detector sees there is the same head; its boxes are larger than faces
-_AROUND_S = 0.2  # what a detector sees it may miss a moment before and after
+AROUND_S = 0.2
+"""What a detector sees it may miss a moment before and after."""
 
 
 @dataclass(frozen=True)
 class Faces:
     """``heads`` the signer's, one a frame; ``others`` everybody else's; ``points`` the signer's 27 face joints where
-    they were found, else None; ``hands`` the joints of the hands in each frame."""
+    they were found, else None; ``hands`` the joints of the hands in each frame; ``beside`` what a detector saw within
+    a head's region and outside of its face: what covers heads covers it, what changes faces alone does not."""
 
     heads: tuple[Region, ...]
     others: tuple[tuple[Region, ...], ...]
     points: tuple[np.ndarray | None, ...]
     hands: tuple[tuple[np.ndarray, ...], ...]
+    beside: tuple[tuple[Region, ...], ...]
 
     def count(self) -> dict[str, int]:
         """In how many frames the head's place is known which way; and in how many somebody else's face is covered."""
@@ -74,8 +78,19 @@ def faces_of(joints: Joints, boxes: Sequence[Sequence[Box]]) -> Faces | None:
         ],
         joints.fps,
     )
+    beside = _around(
+        [
+            tuple(
+                r
+                for r in row
+                if f is not None and _within(r, head) and not _in_face(r, f) and not any(_is_hand(r, h) for h in own)
+            )
+            for row, head, f, own in zip(seen, heads, faces, hands)
+        ],
+        joints.fps,
+    )
     kept = tuple(None if f is None else f[: face.stop - face.start] for f in faces)
-    return Faces(tuple(heads), tuple(others), kept, tuple(hands))
+    return Faces(tuple(heads), tuple(others), kept, tuple(hands), tuple(beside))
 
 
 _HANDS = ("left_hand", "right_hand")
@@ -104,9 +119,20 @@ def _region_of_box(box: Box) -> Region:
     )
 
 
+def _middle(region: Region) -> np.ndarray:
+    return (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
+
+
+def _in_face(region: Region, points_P2: np.ndarray) -> bool:
+    """Whether the middle of what a detector saw lies in the outline of the face's points."""
+    cv2 = import_cv2()
+    x, y = _middle(region).tolist()
+    return bool(cv2.pointPolygonTest(cv2.convexHull(points_P2.astype(np.float32)), (x, y), False) >= 0)
+
+
 def _within(region: Region, head: Region) -> bool:
     """Whether the middle of what a detector saw lies in the signer's head, and it is no larger than that."""
-    middle = (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
+    middle = _middle(region)
     low, high = head.polygon_N2.min(0), head.polygon_N2.max(0)
     return bool((middle > low).all() and (middle < high).all() and region.width_px < _SAME_HEAD * head.width_px)
 
@@ -116,8 +142,7 @@ def _is_hand(region: Region, joints_P2: np.ndarray) -> bool:
     the hand, and is about as large."""
     low, high = joints_P2.min(0), joints_P2.max(0)
     size = float(max(high - low))
-    middle = (region.polygon_N2.min(0) + region.polygon_N2.max(0)) / 2
-    near = np.abs(middle - (low + high) / 2).max() < 0.45 * size
+    near = np.abs(_middle(region) - (low + high) / 2).max() < 0.45 * size
     return bool(near and 0.5 * size < region.width_px < 2.6 * size)
 
 
@@ -137,5 +162,5 @@ def _from_detector(seen: Sequence[Sequence[Region]]) -> list[Region] | None:
 
 def _around(others: Sequence[tuple[Region, ...]], fps: float) -> list[tuple[Region, ...]]:
     """What was seen shortly before and after is covered too."""
-    reach = max(1, round(_AROUND_S * fps))
+    reach = max(1, round(AROUND_S * fps))
     return [tuple(r for row in others[max(0, t - reach) : t + reach + 1] for r in row) for t in range(len(others))]

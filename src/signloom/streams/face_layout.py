@@ -128,7 +128,7 @@ class FaceLayout:
         mask = np.zeros((size_px[1], size_px[0]), np.uint8)
         oval = self.ovals[t]
         if oval is not None:
-            cv2.fillPoly(mask, [np.round(np.clip(oval, -(2**11), 2**11) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+            cv2.fillPoly(mask, [np.round(np.clip(oval, -(2**14), 2**14) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
         return mask
 
 

@@ -9,14 +9,14 @@ network sees that the face is covered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from signloom.data.skeleton import Joints, joints_of
 from signloom.media import import_cv2
-from signloom.streams.face_finder import faces_of
+from signloom.streams.face_finder import AROUND_S, faces_of
 from signloom.streams.face_layout import (
     HAND,
     KEPT,
@@ -31,7 +31,7 @@ from signloom.streams.holistic.faces import FaceBoxes
 from signloom.streams.pose_holistic import HolisticPose
 from signloom.transforms.face_cover import Region, hand_pixels, painted
 
-VERSION = 1
+VERSION = 2
 SMOOTH_S = 0.05
 """How far in time place, size and turn of a face are evened (the standard deviation)."""
 COARSE = 0.16
@@ -55,6 +55,11 @@ class FacePainter(Protocol):
 
 class SwapSource(Protocol):
     """Where a face swap comes from; it goes to other processes as it is."""
+
+    @property
+    def target(self) -> str:
+        """Whose face is painted, which is not to be told where that is a real person."""
+        ...
 
     def painter(self) -> FacePainter: ...
 
@@ -112,6 +117,8 @@ def swapped(
     new = cv2.remap(pictures[0], at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     here = cv2.remap(seen[0], at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = layout.inside(t, (wide, high))[y0:y1, x0:x1]
+    if not inside.any():
+        return None
     front = np.zeros_like(inside)
     if hands:
         front = hand_pixels([h - [x0, y0] for h in hands], (x1 - x0, y1 - y0))
@@ -130,6 +137,16 @@ def swapped(
     part = out[y0:y1, x0:x1]
     blended = np.round(old + (mixed - old) * alpha[..., None]).astype(np.uint8)
     part[alpha > 0] = blended[alpha > 0]
+    return out
+
+
+def beside_covered(frame: np.ndarray, layout: FaceLayout, t: int, beside: Sequence[Region]) -> np.ndarray:
+    """``frame``, whose face is swapped, with what a detector saw beside that masked; the face itself stays."""
+    if not beside:
+        return frame
+    out = painted(frame, beside, "mask", 0.0)
+    own = layout.inside(t, (frame.shape[1], frame.shape[0])) > 0
+    out[own] = frame[own]
     return out
 
 
@@ -174,7 +191,9 @@ def _places(layout: FaceLayout, t: int, box: tuple[int, int, int, int], size_px:
 
 class LiveSwap:
     """Frames as they come: place, size and turn are evened by what came before, the face's usual shape is learnt as it
-    goes, and where no face can be swapped all heads are covered, as :mod:`signloom.streams.anonymise` does."""
+    goes, and where no face can be swapped all heads are covered, as :mod:`signloom.streams.anonymise` does. Where
+    nothing tells where the head is, all of the frame is: the frames to come, by which that would be known, are not
+    there."""
 
     _KEEP, _EVERY, _FOLLOW = 90, 15, 0.6
 
@@ -186,26 +205,25 @@ class LiveSwap:
         self._layout: FaceLayout | None = None
         self._place: tuple[np.ndarray, np.ndarray] | None = None
         self._count = 0
-        self._region: Region | None = None
+        self._others: list[tuple[float, tuple[Region, ...]]] = []
 
     def push(self, time_s: float, frame: np.ndarray) -> tuple[np.ndarray, str]:
         """The frame to be shown, and how it was made: "swapped" or "covered"."""
-        from dataclasses import replace
-
         size = frame.shape[1], frame.shape[0]
         points = self._finder.find(frame, time_s)
         joints: Joints = joints_of(HolisticPose().pose_of(points[None], size, 25.0))
         found = faces_of(joints, [self._boxes.find(frame)])
-        if found is not None:
-            self._region = found.heads[0]
-        elif self._region is None:
+        if found is None:
+            self._place = None
             return painted(frame, [_whole(size)], "mask", 0.0), "covered"
-        heads = (self._region, *(found.others[0] if found is not None else ()))
-        out = painted(frame, heads[1:], "mask", 0.0)
-        face = face_points(joints)[0]
+        self._others = [o for o in self._others if time_s - o[0] <= AROUND_S] + [(time_s, found.others[0])]
+        head, others = found.heads[0], [r for _, row in self._others for r in row]
+        out = painted(frame, others, "mask", 0.0)
+        # What was taken for somebody else's face, far from the body, is none of the signer's.
+        face = face_points(joints)[0] if found.points[0] is not None else None
         if face is None:
             self._place = None
-            return self._covered(out, heads), "covered"
+            return painted(out, [head], "mask", 0.0), "covered"
         self._last = [*self._last[-self._KEEP :], face]
         if self._layout is None or self._count % self._EVERY == 0:
             self._layout = layout_of(self._last)
@@ -227,13 +245,11 @@ class LiveSwap:
         )
         one.__dict__["warp"] = self._layout.warp
         hands = hands_of(joints)[0]
-        if judged(one, [hands], size)[0] not in (KEPT, HAND):
-            return self._covered(out, heads), "covered"
-        new = swapped(out, one, 0, hands, self._painter)
-        return (self._covered(out, heads), "covered") if new is None else (new, "swapped")
-
-    def _covered(self, frame: np.ndarray, heads: Sequence[Any]) -> np.ndarray:
-        return painted(frame, heads[:1], "mask", 0.0)
+        usable = judged(one, [hands], size)[0] in (KEPT, HAND)
+        new = swapped(out, one, 0, hands, self._painter) if usable else None
+        if new is None:
+            return painted(out, [head], "mask", 0.0), "covered"
+        return beside_covered(new, one, 0, found.beside[0]), "swapped"
 
     def close(self) -> None:
         self._finder.close()

@@ -77,7 +77,8 @@ class HolisticFinder:
         except IndexError:
             loaded = Networks.opened(), HandNetworks.opened() if _has_two_cores() else None
         networks, of_hand = loaded
-        beside = None if of_hand is None else Beside(of_hand, _other_thread())
+        # A process that was forked has its parent's networks, and not its thread.
+        beside = Beside(of_hand, _other_thread()) if of_hand is not None and _has_two_cores() else None
         self._tracker = Tracker(networks, settings.least_detection, settings.least_tracking, settings.regain, beside)
         self.close: Callable[[], Any] = weakref.finalize(self, _waiting.append, loaded)
         """Hands the networks back."""

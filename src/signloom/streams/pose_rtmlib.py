@@ -105,7 +105,10 @@ class RtmlibFinder:
 
     def __init__(self, settings: RtmlibPose):
         waiting = _waiting[settings, settings.paths()]
-        networks = waiting.pop() if waiting else _open(settings)
+        try:
+            networks = waiting.pop()
+        except IndexError:
+            networks = _open(settings)
         self._find, self._detect = networks
         self._box: np.ndarray | None = None
         self.close: Callable[[], Any] = weakref.finalize(self, waiting.append, networks)

@@ -70,7 +70,7 @@ def draw_face(picture_HWC: np.ndarray, points_P2: np.ndarray, outlines: Mapping[
     thin = max(1, round(wide / 60))
 
     def ring(name: str) -> np.ndarray:
-        return np.round(np.clip(points_P2[list(outlines[name])], -(2**11), 2**11) * 16).astype(np.int32)
+        return np.round(np.clip(points_P2[list(outlines[name])], -(2**14), 2**14) * 16).astype(np.int32)
 
     def fill(name: str, colour: tuple[int, int, int]) -> None:
         cv2.fillPoly(picture_HWC, [ring(name)], colour, cv2.LINE_AA, 4)

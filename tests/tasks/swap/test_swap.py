@@ -199,6 +199,26 @@ def test_a_copy_with_swapped_faces(run, faces, tmp_path, monkeypatch):
         assert one.read_bytes() == (tmp_path / "b" / "video" / one.name).read_bytes()
 
 
+def test_another_target_makes_other_clips(run, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr("signloom.streams.anonymise.FaceBoxes", NoBoxes)
+    monkeypatch.setattr("signloom.pipelines.anonymise.FaceBoxes", NoBoxes)
+    made = []
+    for target in ("ada", "bob"):
+        more = ("--key", tmp_path / "key.json", "--target", target, "--consent", "form 7")
+        assert shared(faces, run, tmp_path / "a", *more) == 0
+        made.append({f.name: f.read_bytes() for f in (tmp_path / "a" / "video").iterdir()})
+    assert not set(made[0]) & set(made[1])
+    assert not set(made[0].values()) & set(made[1].values())
+
+
+def test_consent_is_told_of_people_alone_and_not_in_its_words(run):
+    from signloom.tasks.swap.predict import SwapModel
+
+    assert SwapModel(str(run), "ada").about()["consent"] == "on record"
+    assert SwapModel(str(run), NOBODY, "form 7").about()["target"] == NOBODY
+    assert "consent" not in SwapModel(str(run), NOBODY, "form 7").about()
+
+
 def test_copies_to_learn_from_keep_their_names_and_say_what_they_were_made_of(run, faces, tmp_path, monkeypatch):
     monkeypatch.setattr("signloom.streams.anonymise.FaceBoxes", NoBoxes)
     monkeypatch.setattr("signloom.pipelines.anonymise.FaceBoxes", NoBoxes)
@@ -216,18 +236,23 @@ class NoBoxes:
         return []
 
 
-def test_live_frames_are_swapped_and_covered_where_there_is_no_face(run, faces, load_module, monkeypatch):
-    from signloom.streams import face_swap
-
+def filmed(faces):
+    """The frames of a clip, and its points (P, 3) in each."""
     record = faces.records[0]
     frames = [f for _, f in media.iter_frames(faces.root / record.streams["video"])]
-    pose = media.read_pose(faces.root / record.streams["pose"])
-    known = iter([*pose.body.data.filled(0)[:, 0], None])
+    return frames, [*media.read_pose(faces.root / record.streams["pose"]).body.data.filled(0)[:, 0]]
+
+
+def live(run, monkeypatch, known):
+    """A session in which ``known`` are found one after the other: points, or None where there is nobody."""
+    from signloom.streams import face_swap
+
+    waiting = iter(known)
 
     class Finder:
         def find(self, frame, time_s):
             rows = np.zeros((545, 4), np.float32)
-            points = next(known)
+            points = next(waiting)
             if points is not None:
                 kept = [*range(33), *(33 + n for n in FACE_POINTS), *range(501, 543)]
                 rows[kept, :3], rows[kept, 3] = points, (points[:, :2] != 0).any(1)
@@ -238,7 +263,33 @@ def test_live_frames_are_swapped_and_covered_where_there_is_no_face(run, faces, 
 
     monkeypatch.setattr(face_swap.HolisticPose, "finder", lambda self: Finder())
     monkeypatch.setattr(face_swap, "FaceBoxes", NoBoxes)
-    session = load_predictor(run).session(10.0)
+    return load_predictor(run).session(10.0)
+
+
+def test_a_model_that_is_shared_names_nobody(run, tmp_path):
+    from signloom.pipelines.hub import push
+
+    push(run, str(tmp_path / "shared"), licence="CC-BY-4.0")
+    for file in (tmp_path / "shared").iterdir():
+        assert not any(word in file.read_bytes() for word in (b"bob", b"form 7", b'"ada"')), file.name
+    inputs = load_predictor(tmp_path / "shared").inputs
+    assert inputs.identities == ("person 1", "person 2", NOBODY)
+    assert inputs.consent == {"person 1": "on record"}
+
+
+def test_live_a_face_far_from_the_body_is_not_taken_for_the_signers(run, faces, monkeypatch):
+    frames, points = filmed(faces)
+    stray = points[0].copy()
+    stray[33 : 33 + len(FACE_POINTS), 0] += 3 * abs(stray[11, 0] - stray[12, 0])
+    (made,) = live(run, monkeypatch, [stray]).push(0.0, {"video": frames[0]})
+    x, y = points[0][0, :2].astype(int)
+    assert made.about["head"] == "covered"
+    assert (made.pictures[0][y, x] == 128).all()
+
+
+def test_live_frames_are_swapped_and_covered_where_there_is_no_face(run, faces, monkeypatch):
+    frames, points = filmed(faces)
+    session = live(run, monkeypatch, [*points, None])
     made = [session.push(t / 10, {"video": frame})[0] for t, frame in enumerate([*frames, frames[-1]])]
     session.close()
     assert [m.about["head"] for m in made] == ["swapped"] * len(frames) + ["covered"]

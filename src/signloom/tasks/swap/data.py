@@ -267,8 +267,8 @@ def faces_of_people(corpus: Corpus, split: str, size_px: int, most: int) -> dict
         good = [(clip, row) for clip in clips for row in kept_rows(clip)]
         if len(good) > most:
             good = [good[k] for k in np.linspace(0, len(good) - 1, most).round().astype(int)]
-        if good:
-            found[name] = _faces_of(good, streams, size_px)
+        if good and (own := _faces_of(good, streams, size_px)) is not None:
+            found[name] = own
     return found
 
 
@@ -281,7 +281,8 @@ def kept_rows(clip: ClipRef) -> list[int]:
     return [t for t, letter in enumerate(letters) if letter == KEPT]
 
 
-def _faces_of(good: Sequence[tuple[ClipRef, int]], streams: Mapping[str, Any], size_px: int) -> Faces:
+def _faces_of(good: Sequence[tuple[ClipRef, int]], streams: Mapping[str, Any], size_px: int) -> Faces | None:
+    """None where all of them are hidden."""
     cv2 = media.import_cv2()
     rows: dict[str, tuple[ClipRef, list[int]]] = {}
     for clip, row in good:
@@ -298,6 +299,8 @@ def _faces_of(good: Sequence[tuple[ClipRef, int]], streams: Mapping[str, Any], s
             seen.append(small[:, size_px:, 1])
             told.append(figures[min(row, len(figures) - 1)])
             ids.append(clip.id)
+    if not pictures:
+        return None
     sharp = np.flatnonzero(~blurred(pictures))
     return Faces(
         np.stack([pictures[k] for k in sharp]),

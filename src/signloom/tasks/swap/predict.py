@@ -40,7 +40,7 @@ class FaceSwapper:
         self.inputs: FaceInput = checkpoint.inputs
         self.size_px = self.inputs.size_px
         self.target = target
-        self.consent = self.inputs.consent.get(target, "") or consent
+        self.consent = (self.inputs.consent.get(target, "") or consent) if target in self.inputs.people else ""
         # A model without the drawn face can be loaded and measured; it paints once a person is asked for.
         without = target == NOBODY and NOBODY not in self.inputs.identities
         self.shares = None if without else self.inputs.shares(target, consent)
@@ -123,7 +123,8 @@ class SwapModel:
         return swapper
 
     def about(self) -> SwapAbout:
-        """What may be told of it: the model's hash and the target, and where a real one's consent is kept."""
+        """What may be told of it: the model's hash and the target; of a real one that they agreed, neither their name
+        nor the words, in which that may stand."""
         return _about(self.folder, self.target, self.consent)
 
 
@@ -141,7 +142,7 @@ def _loaded(folder: str, target: str, consent: str) -> FaceSwapper:
 def _about(folder: str, target: str, consent: str) -> dict[str, str]:
     swapper = _loaded(folder, target, consent)
     told = {"model": checkpoint_hash(swapper.checkpoint), "target": _told_target(swapper)}
-    return {**told, **({"consent": swapper.consent} if swapper.consent else {})}
+    return {**told, **({"consent": "on record"} if swapper.consent else {})}
 
 
 # --- something to look at -----------------------------------------------------------------------------------------
