@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -60,7 +61,8 @@ def _array(path, data: bytes, which: str) -> np.ndarray:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, by_columns, dtype = read_header(buffer)
-    except (ValueError, KeyError, EOFError, TypeError) as error:
+    # SyntaxError and TokenError: NumPy reads a header as Python's text.
+    except (ValueError, KeyError, EOFError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise fail(path, "not-media", f"{which}not an .npy array: {error}") from error
     if dtype.hasobject:
         raise fail(path, "not-media", f"{which}Python objects, which could run code; save numbers (dtype float64)")

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,9 @@ def test_the_verb_tells_where_it_listens_and_ends_with_ctrl_c(tmp_path):
         "--no-web",
         "--json",
     ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job would ignore Ctrl-C
+    process = subprocess.Popen(words, text=True, preexec_fn=hears, **pipes)
     told = json.loads(process.stdout.readline())
     assert told["models"] == ["pose"]
     assert told["url"].startswith("http://127.0.0.1:")
