@@ -24,7 +24,8 @@ demo: $(VENV)/.ready  ## the whole tour on a corpus it makes itself
 
 test: $(VENV)/.ready  ## every test but those that need a GPU
 	if scripts/browser_tools; then $(MAKE) web || test -z "$$CI"; fi  # without the page its tests say so, and the rest goes on
-	$(PYTEST) -m "not gpu" --durations=25
+	$(PYTEST) -m "not gpu" --ignore tests/web --durations=25
+	$(BIN)/python -m pytest -m "not gpu" -rs tests/web  # by themselves: a browser that computes wants the machine
 	$(OLDER) $(PYTEST) -m "not gpu and not slow" tests/models tests/training/test_trainer.py tests/pipelines/test_bench.py
 
 web: $(PAGE)  ## the page of `signloom serve`; needs Node.js 20.19 or later
