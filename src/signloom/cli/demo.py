@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recogniser on some signers, measure it on others, and name the signs in raw clips. Nothing is downloaded."
     )
     parser.epilog = """examples:
-  signloom demo                    everything into ./demo, in about three minutes on two cores
+  signloom demo                    everything into ./demo, in about four minutes on two cores
   signloom demo --out /tmp/tour --signs 12 --signers 8 --takes 4 --epochs 120"""
     parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write (default: demo)")
     parser.add_argument("--signs", type=whole(1), default=5, help="how many signs (default: 5)")
