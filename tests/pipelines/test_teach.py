@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from signloom.cli import main as cli
 from signloom.data.manifest import read_manifest, write_manifest
 from signloom.pipelines.prepare import Preparation, prepare_corpus
 from signloom.sources import read_source
+from signloom.streams.pose import PoseStream
 from signloom.synthetic.corpus import Settings, make_takes
 from signloom.tasks import load_predictor
 from signloom.training.checkpoint import load_checkpoint
@@ -218,6 +220,15 @@ def test_an_export_of_a_taught_model_tells_of_the_sign(taught, label, signloom, 
     assert about["taught"] == [label]
     assert label not in about["labels"]
     assert about["prototypes"]["means_KE"]["shape"][0] == len(about["labels"]) + 1
+    assert about["sample"] == []  # these poses were imported: what made their points is not on record
+    own = tmp_path / "own"
+    shutil.copytree(taught, own)
+    config = next(own.rglob("config.json"))
+    told = json.loads(config.read_text()) | {"streams": {"pose": PoseStream().fingerprint()}}
+    config.write_text(json.dumps(told))
+    assert signloom("export", own, "--out", tmp_path / "own.onnx")[0] == 0
+    about = json.loads((tmp_path / "own.json").read_text())
+    assert about["sample"][0]["answer"]["shape"] == [len(about["labels"]) + 1]
 
 
 def test_info_tells_of_it(taught, label, signloom):
